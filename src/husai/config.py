@@ -1,0 +1,125 @@
+"""Frozen pydantic models for everything a user can set. Unknown keys are errors; `a.b=value` is the only override."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from husai.errors import UserError, nearest
+
+
+class Config(BaseModel):
+    """Base of all configs: frozen, torch-free, unknown keys are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
+
+    def plain(self) -> dict[str, Any]:
+        """JSON-ready dict of every field."""
+        return self.model_dump(mode="json")
+
+    def to_yaml(self) -> str:
+        """YAML with the fields in their declared order."""
+        return yaml.safe_dump(self.plain(), sort_keys=False, allow_unicode=True)
+
+    @classmethod
+    def parse(cls, data: object, what: str = "config") -> Self:
+        """Validate `data`; a `UserError` names the first field that is wrong and the nearest valid key."""
+        try:
+            return cls.model_validate(data)
+        except ValidationError as error:
+            raise UserError(f"{what}: {explain(error, cls)}") from None
+
+    def override(self, assignments: list[str]) -> Self:
+        """Copy with each `path=value` applied; values are read as YAML (`seeds=5`, `sae.k=[4,8]`).
+
+        Raises:
+            UserError: unknown path (with the nearest valid one), or a value that does not fit.
+        """
+        data = self.plain()
+        for assignment in assignments:
+            path, sep, text = assignment.partition("=")
+            if not sep:
+                raise UserError(f"--set {assignment}: write path=value, for example seeds=5")
+            _assign(data, path.strip(), _read_value(assignment, text))
+        return type(self).parse(data, "--set " + " ".join(assignments))
+
+
+def _read_value(assignment: str, text: str) -> object:
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise UserError(f"--set {assignment}: the value is not readable as YAML; quote it") from None
+    if isinstance(value, str):  # YAML 1.1 reads 1e-3 as text
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    return value
+
+
+def _assign(data: dict[str, Any], path: str, value: object) -> None:
+    keys = path.split(".")
+    node: Any = data
+    for depth, key in enumerate(keys):
+        last = depth == len(keys) - 1
+        if isinstance(node, list):
+            if not key.isdigit() or int(key) >= len(node):
+                raise UserError(f"--set {path}: '{key}' is not an index; valid: 0 to {len(node) - 1}")
+            where: Any = int(key)
+        elif isinstance(node, dict):
+            if key not in node:
+                raise UserError(f"--set {path}: unknown key '{key}': {nearest(key, node)}")
+            where = key
+        else:
+            raise UserError(f"--set {path}: '{keys[depth - 1]}' has no parts")
+        if last:
+            node[where] = value
+        else:
+            node = node[where]
+
+
+def explain(error: ValidationError, model: type[BaseModel]) -> str:
+    """First problem of a pydantic error, in one line."""
+    problem = error.errors(include_url=False)[0]
+    where = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        return f"unknown key '{where}': {nearest(str(problem['loc'][-1]), _field_names(model))}"
+    message = problem["msg"].removeprefix("Value error, ")
+    given = problem.get("input")
+    shown = f" (given: {given!r})" if isinstance(given, str | int | float | bool) or given is None else ""
+    return f"{where}: {message}{shown}" if where else message
+
+
+def _field_names(model: type[BaseModel]) -> set[str]:
+    names: set[str] = set()
+    queue: list[type[BaseModel]] = [model]
+    seen: set[type[BaseModel]] = set()
+    while queue:
+        current = queue.pop()
+        if current in seen:
+            continue
+        seen.add(current)
+        names |= set(current.model_fields)
+        for field in current.model_fields.values():
+            queue += [a for a in _models_in(field.annotation) if a not in seen]
+    return names
+
+
+def _models_in(annotation: object) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for part in getattr(annotation, "__args__", ()) for model in _models_in(part)]
+
+
+def canonical_json(data: object) -> str:
+    """The one text of a JSON value: sorted keys, no spaces, shortest round-trip floats; NaN is an error."""
+    return json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
+
+
+def content_hash(data: object) -> str:
+    """SHA-256 (hex) of the canonical JSON. Never Python's salted `hash()`."""
+    return hashlib.sha256(canonical_json(data).encode()).hexdigest()

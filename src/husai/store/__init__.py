@@ -1,0 +1,1 @@
+"""Records, identity, provenance and run folders: what was done, findable and checkable."""

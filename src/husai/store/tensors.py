@@ -1,0 +1,59 @@
+"""Named arrays on disk: safetensors through NumPy. Nothing written is a pickle, nothing read can run code."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from husai.errors import UserError
+from husai.store.files import write_bytes
+
+Arrays = dict[str, np.ndarray]
+
+
+def save_arrays(path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None) -> Path:
+    """Write arrays atomically; keys are sorted so that equal content gives equal bytes."""
+    ordered = {name: np.ascontiguousarray(arrays[name]) for name in sorted(arrays)}
+    return write_bytes(path, save(ordered, metadata=dict(sorted(metadata.items())) if metadata else None))
+
+
+def load_arrays(path: Path) -> Arrays:
+    """Read every array of a safetensors file.
+
+    Raises:
+        UserError: missing, truncated, or not safetensors.
+    """
+    try:
+        with safe_open(path, framework="numpy") as handle:
+            return {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist") from None
+    except (SafetensorError, TypeError, AttributeError) as error:
+        detail = str(error) or type(error).__name__
+        raise UserError(f"{path} is not a whole safetensors file ({detail}): make it again") from None
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """Text metadata of a safetensors file."""
+    try:
+        with safe_open(path, framework="numpy") as handle:
+            return dict(handle.metadata() or {})
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist") from None
+    except SafetensorError as error:
+        raise UserError(f"{path} is not a whole safetensors file ({error}): make it again") from None
+
+
+def array_hash(arrays: Mapping[str, np.ndarray]) -> str:
+    """SHA-256 over names, shapes, dtypes and bytes, in the order of the names."""
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        digest.update(f"{name}:{array.dtype.str}:{array.shape};".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
