@@ -61,6 +61,12 @@ def listening(listener: Listener) -> Iterator[None]:
         _listener = previous
 
 
+def set_listener(listener: Listener) -> None:
+    """Send events of this process to `listener` from now on (worker processes)."""
+    global _listener
+    _listener = listener
+
+
 def report(job: str, title: str, done: int, total: int, note: str = "") -> None:
     """Report progress of `job`."""
     _listener.progress(Progress(job, title, done, total, note))

@@ -1,1 +1,1 @@
-
+"""What SAEs do to activations and to the model that made them."""

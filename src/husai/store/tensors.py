@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -19,7 +20,17 @@ Arrays = dict[str, np.ndarray]
 def save_arrays(path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None) -> Path:
     """Write arrays atomically; keys are sorted so that equal content gives equal bytes."""
     ordered = {name: np.ascontiguousarray(arrays[name]) for name in sorted(arrays)}
-    return write_bytes(path, save(ordered, metadata=dict(sorted(metadata.items())) if metadata else None))
+    data = save(ordered)
+    return write_bytes(path, _with_metadata(data, metadata) if metadata else data)
+
+
+def _with_metadata(data: bytes, metadata: Mapping[str, str]) -> bytes:
+    """Put sorted metadata into the header of a serialised file: `save` itself writes them in a random order."""
+    end = 8 + int.from_bytes(data[:8], "little")
+    header = {"__metadata__": dict(sorted(metadata.items())), **json.loads(data[8:end])}
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)  # the arrays stay aligned
+    return len(text).to_bytes(8, "little") + text + data[end:]
 
 
 def load_arrays(path: Path) -> Arrays:

@@ -1,1 +1,1 @@
-
+"""Where nodes are computed."""

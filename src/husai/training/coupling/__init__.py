@@ -1,1 +1,1 @@
-
+"""Objectives that tie seeds together."""

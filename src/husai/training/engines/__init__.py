@@ -1,1 +1,1 @@
-
+"""How one optimisation step of S seeds is computed."""

@@ -1,0 +1,150 @@
+"""Centre rows and scale them to a mean square norm of D: an explicit object that is stored with the SAE.
+
+One scaling belongs to one hook. An SAE over several layers with one common scale would spend itself on the layer with
+the largest norm.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+
+from husai.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from husai.activations.cache import ActivationCache
+
+Array = TypeVar("Array", np.ndarray, "Tensor")
+
+
+@dataclass(frozen=True, eq=False)
+class Weights:
+    """Parameters of one affine SAE in SAELens' orientation: `W_enc_DF`, `b_enc_F`, `W_dec_FD`, `b_dec_D`."""
+
+    W_enc_DF: np.ndarray
+    b_enc_F: np.ndarray
+    W_dec_FD: np.ndarray
+    b_dec_D: np.ndarray
+    apply_b_dec_to_input: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Scaling:
+    """`y = (x - mean_D) * factor`. Rows then have mean 0 and mean square norm D (a root mean square norm of sqrt(D)).
+
+    Explained variance does not change: both of its sums are multiplied by factor^2.
+    """
+
+    mean_D: np.ndarray
+    factor: float
+    hook_name: str = ""
+
+    def __post_init__(self) -> None:
+        """Keep mean and factor in float32, so that every user of them computes with the same numbers.
+
+        Raises:
+            UserError: a factor that is not a positive number.
+        """
+        object.__setattr__(self, "mean_D", np.asarray(self.mean_D, dtype=np.float32))
+        if not (math.isfinite(self.factor) and self.factor > 0):
+            raise UserError(f"scaling factor {self.factor} is not a positive number: are the activations constant?")
+        object.__setattr__(self, "factor", float(np.float32(self.factor)))
+
+    @classmethod
+    def identity(cls, d_in: int) -> Scaling:
+        """Leaves rows as they are."""
+        return cls(np.zeros(d_in), 1.0)
+
+    @classmethod
+    def fit(cls, rows_ND: np.ndarray, hook_name: str = "") -> Scaling:
+        """From rows in memory.
+
+        Raises:
+            UserError: constant rows.
+        """
+        wide = np.asarray(rows_ND, dtype=np.float64)
+        mean_D = wide.mean(axis=0)
+        return cls.from_variance(mean_D, float(((wide - mean_D) ** 2).sum(axis=1).mean()), hook_name)
+
+    @classmethod
+    def of(cls, cache: ActivationCache) -> Scaling:
+        """From the statistics of a cache."""
+        return cls.from_variance(cache.mean_D, cache.manifest.variance, cache.manifest.origin.hook_name)
+
+    @classmethod
+    def from_variance(cls, mean_D: np.ndarray, variance: float, hook_name: str = "") -> Scaling:
+        """From the mean row [D] and the mean of ||x - mean||^2.
+
+        Raises:
+            UserError: no variance.
+        """
+        if not variance > 0:
+            raise UserError("the activations have no variance: there is nothing to scale")
+        return cls(mean_D, math.sqrt(len(mean_D) / variance), hook_name)
+
+    def apply(self, x: Array) -> Array:
+        """Scaled copy of rows [..., D]; the same bits for NumPy and torch, in any batch."""
+        if isinstance(x, np.ndarray):
+            return (x - self.mean_D) * np.float32(self.factor)
+        return (x - self._like(x)) * self.factor
+
+    def undo(self, y: Array) -> Array:
+        """Inverse of `apply`, up to rounding."""
+        if isinstance(y, np.ndarray):
+            return y / np.float32(self.factor) + self.mean_D
+        return y / self.factor + self._like(y)
+
+    def _like(self, x: Tensor) -> Tensor:
+        import torch
+
+        return torch.tensor(self.mean_D).to(x)
+
+    def fold(self, weights: Weights) -> Weights:
+        """SAE for raw rows that has the same codes as `weights` has on scaled rows, and the reconstruction scaled back.
+
+        Thresholds act on the codes and stay as they are.
+        """
+        return _rescale(weights, self.factor, self.mean_D.astype(np.float64))
+
+    def unfold(self, weights: Weights) -> Weights:
+        """Inverse of `fold`."""
+        return _rescale(weights, 1 / self.factor, -self.mean_D.astype(np.float64) * self.factor)
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """Named arrays to be saved with an SAE (the hook's name goes into its config)."""
+        return {"scale_mean_D": self.mean_D, "scale_factor": np.array(self.factor, dtype=np.float64)}
+
+    @classmethod
+    def from_arrays(cls, arrays: dict[str, np.ndarray], hook_name: str = "") -> Scaling:
+        """Read back what `to_arrays` gave.
+
+        Raises:
+            UserError: an array is missing or has the wrong shape.
+        """
+        mean, factor = arrays.get("scale_mean_D"), arrays.get("scale_factor")
+        if mean is None or factor is None or mean.ndim != 1 or factor.size != 1:
+            raise UserError(
+                "the scaling of this SAE is missing or damaged (scale_mean_D [D], scale_factor): not usable"
+            )
+        return cls(mean, float(factor.reshape(())), hook_name)
+
+
+def _rescale(weights: Weights, factor: float, mean_D: np.ndarray) -> Weights:
+    """Weights for x, where `weights` are for y = (x - mean) * factor; in float64, returned in the dtype given."""
+    dtype = weights.W_enc_DF.dtype
+    W_enc = weights.W_enc_DF.astype(np.float64) * factor
+    b_enc = weights.b_enc_F.astype(np.float64)
+    if not weights.apply_b_dec_to_input:  # otherwise the new b_dec takes the mean off the input
+        b_enc = b_enc - mean_D @ W_enc
+    return replace(
+        weights,
+        W_enc_DF=W_enc.astype(dtype),
+        b_enc_F=b_enc.astype(dtype),
+        W_dec_FD=(weights.W_dec_FD.astype(np.float64) / factor).astype(dtype),
+        b_dec_D=(weights.b_dec_D.astype(np.float64) / factor + mean_D).astype(dtype),
+    )

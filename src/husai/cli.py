@@ -1,0 +1,253 @@
+"""The command line. Each command imports what it needs when it runs, so that `--help` and the audit start at once."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from husai.errors import HusaiError, Interrupted, UserError
+from husai.events import Silent, listening, stop_on_signals
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Which features of a sparse autoencoder come back across seeds, beyond matched nulls?",
+    epilog="Start with: husai run quickstart",
+)
+
+Results = Annotated[Path, typer.Option("--results", help="Folder that keeps every run.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Answer in JSON on stdout, no progress.")]
+Set = Annotated[list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Override a field; repeatable.")]
+Workers = Annotated[int | None, typer.Option(min=1, help="Processes, one thread each. [default: one per core]")]
+HERE = Path("results")
+
+
+def main() -> None:
+    """Entry point: what a user can put right is one line on stderr and exit code 2; an interruption exits 130."""
+    try:
+        sys.exit(app(standalone_mode=False) or 0)
+    except (Interrupted, KeyboardInterrupt, typer.Abort) as error:
+        _leave(str(error) or "interrupted", 130)
+    except HusaiError as error:
+        _leave(str(error), 2)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(141)
+    except Exception as error:
+        usage = getattr(error, "format_message", None)  # a wrong option or argument
+        if usage is None:
+            raise
+        _leave(f"{usage().rstrip('.')}; see husai --help", 2)
+
+
+def _leave(message: str, code: int) -> None:
+    print(f"husai: {message}", file=sys.stderr)
+    sys.exit(code)
+
+
+@contextmanager
+def _shown(quiet: bool) -> Iterator[None]:
+    """Progress on stderr unless quiet; Ctrl-C and SIGTERM save and stop."""
+    from husai.console import Terminal
+
+    if quiet:
+        with listening(Silent()), stop_on_signals():
+            yield
+        return
+    with Terminal() as terminal, listening(terminal), stop_on_signals():
+        yield
+
+
+def _answer(data: Any) -> None:
+    print(json.dumps(data, indent=1, sort_keys=True, ensure_ascii=False))
+
+
+@app.command(epilog="Example: husai run quickstart --set seeds=8 --results my-results")
+def run(
+    study: Annotated[str, typer.Argument(help="Name of a study (see: husai studies) or path of your own .py file.")],
+    set_: Set = None,
+    results: Results = HERE,
+    workers: Workers = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan with time and disk; run nothing.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run a study to its verdict and report; a finished one is returned, an interrupted one goes on."""
+    from husai.studies import present
+    from husai.studies.runner import Run, default_workers
+
+    chosen = _study(study).override(set_ or [])
+    processes = workers or default_workers()
+    if dry_run:
+        data, text = present.dry_run(chosen, processes)
+        _answer(data) if as_json else print(text)
+        return
+    with _shown(as_json):
+        folder, record = Run(chosen, results, processes).start()
+    data, text = present.verdict(folder, record)
+    _answer(data) if as_json else print(text)
+
+
+def _study(text: str) -> Any:
+    if text.endswith(".py") or "/" in text:
+        from husai.studies.load import study_from_file
+
+        return study_from_file(Path(text))
+    from husai.recipes import recipe
+
+    return recipe(text)()
+
+
+@app.command(epilog="Example: husai studies --json")
+def studies(as_json: AsJson = False) -> None:
+    """List the studies that come with husai."""
+    from husai.recipes import RECIPES, recipe
+
+    found = {name: recipe(name)().question for name in RECIPES}
+    if as_json:
+        _answer(found)
+        return
+    for name, question in found.items():
+        print(f"{name:<12} {question}")
+
+
+@app.command(epilog="Example: husai capture --set source.task.p=59  |  husai capture --from acts.npy")
+def capture(
+    from_: Annotated[Path | None, typer.Option("--from", help="Your own .npy, .safetensors or .pt file.")] = None,
+    key: Annotated[str | None, typer.Option(help="Name of the array, where the file holds several.")] = None,
+    d_in: Annotated[int | None, typer.Option(min=1, help="Declared width of a row; must match.")] = None,
+    set_: Set = None,
+    results: Results = HERE,
+    workers: Workers = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train a model and capture its activations, or take them from a file; prints the folder."""
+    from husai.activations.source import ExternalSource
+    from husai.studies.alone import CaptureJob, capture_alone
+    from husai.studies.runner import default_workers
+
+    given = CaptureJob(source=ExternalSource(path=str(from_.resolve()), key=key, d_in=d_in)) if from_ else CaptureJob()
+    job = given.override(set_ or [])
+    with _shown(as_json):
+        folder, record = capture_alone(job, results, workers or default_workers())
+    if as_json:
+        _answer({"folder": str(folder), "record": record.plain()})
+        return
+    print(record.facts["rows"])
+    print(folder)
+
+
+@app.command(epilog="Example: husai train acts.npy --set sae.k=8 --set training.steps=2000")
+def train(
+    activations: Annotated[Path, typer.Argument(help="A folder that husai capture printed, or your own file.")],
+    key: Annotated[str | None, typer.Option(help="Name of the array, where the file holds several.")] = None,
+    d_in: Annotated[int | None, typer.Option(min=1, help="Declared width of a row; must match.")] = None,
+    set_: Set = None,
+    results: Results = HERE,
+    workers: Workers = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train several seeds of one SAE together and measure them; one folder per seed."""
+    from husai.studies import present
+    from husai.studies.alone import TrainJob, given_activations, train_alone
+    from husai.studies.runner import default_workers
+
+    job = TrainJob().override(set_ or [])
+    with _shown(as_json):
+        given = given_activations(activations, key, d_in, job.root_seed)
+        folder, records = train_alone(job, given, results, workers or default_workers())
+    if as_json:
+        _answer({"folder": str(folder), "records": {role: record.plain() for role, record in records.items()}})
+        return
+    print(present.record(records["measure"]))
+    print(folder)
+
+
+Run_ = Annotated[str, typer.Argument(metavar="RUN", help="A run folder, the start of its id, or a study's name.")]
+
+
+@app.command(epilog="Example: husai show quickstart")
+def show(run: Run_, results: Results = HERE, as_json: AsJson = False) -> None:
+    """Show what a run measured: verdict and tables of a study, all numbers of anything else."""
+    from husai.store.index import find_run
+    from husai.store.layout import read_record
+    from husai.studies import present
+
+    folder = find_run(run, results)
+    record = read_record(folder)
+    if as_json:
+        _answer(record.plain())
+    elif record.kind == "study":
+        print(present.study(record))
+        print(present.verdict(folder, record)[1])
+    else:
+        print(present.record(record))
+
+
+@app.command(epilog="Example: husai features quickstart --arm k4 --seed 0 > features.csv")
+def features(
+    run: Run_,
+    arm: Annotated[str | None, typer.Option(help="Only this arm.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Only this seed.")] = None,
+    results: Results = HERE,
+) -> None:
+    """Print the per-feature table of a study as CSV: partners in each seed, reappearance, frequency, variance."""
+    from husai.store.features import feature_lines
+    from husai.store.index import find_run
+
+    for line in feature_lines(find_run(run, results), arm, seed):
+        print(line)
+
+
+@app.command(epilog="Example: husai report quickstart --to pages")
+def report(
+    run: Run_,
+    to: Annotated[Path | None, typer.Option(help="Write the pages again from the records, into this folder.")] = None,
+    results: Results = HERE,
+) -> None:
+    """Print the path of a study's report, or write it afresh from the records."""
+    from husai.store.index import find_run
+    from husai.studies import present
+
+    print(present.report(find_run(run, results), results, to))
+
+
+@app.command(epilog="Example: husai audit results")
+def audit(
+    folder: Annotated[Path, typer.Argument(help="A run folder, a study's folder, or a whole results folder.")],
+    as_json: AsJson = False,
+) -> None:
+    """Check every hash, and that every number of every report resolves to a record; exit code 1 if not."""
+    from husai.store.audit import audit as check
+
+    if not folder.is_dir():
+        raise UserError(f"{folder} is not a folder: give a run folder or a results folder")
+    found = check(folder)
+    if as_json:
+        _answer(found.plain())
+    else:
+        for line in found.findings:
+            print(line)
+        print(found.words())
+    raise typer.Exit(0 if found.passed else 1)
+
+
+@app.command(epilog="Example: husai doctor --json")
+def doctor(results: Results = HERE, as_json: AsJson = False) -> None:
+    """Check this machine: versions, threads, processor, disk, and what is missing."""
+    from husai.doctor import examine
+
+    checks = examine(results)
+    if as_json:
+        _answer([vars(c) for c in checks])
+    else:
+        for check in checks:
+            mark, advice = ("ok ", "") if check.ok else ("NO ", f"  -> {check.advice}")
+            print(f"{mark} {check.name:<22} {check.found}{advice}")
+    raise typer.Exit(0 if all(c.ok or c.optional for c in checks) else 1)

@@ -1,0 +1,57 @@
+"""Dictionaries that nobody trained, behind the same encode and decode: what a number must beat."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from husai.saes.parameters import unit_rows
+from husai.saes.registry import architecture
+from husai.saes.stack import SAEStack
+from husai.seeds import Role, derive
+
+
+def torch_generator(root: int, role: Role, *index: int | str) -> torch.Generator:
+    """Torch generator of a named stream."""
+    return torch.Generator().manual_seed(derive(root, role, *index))
+
+
+def untrained(stack: SAEStack, root: int) -> SAEStack:
+    """The stack as it was at step 0 (same streams as its training)."""
+    arch = architecture(stack.config)
+    d_in = stack.mean_D.shape[0]
+    starts = [arch.init(stack.config, d_in, torch_generator(root, Role.SAE_INIT, seed)) for seed in stack.seeds]
+    return _with(stack, {name: torch.stack([p[name] for p in starts]) for name in starts[0]})
+
+
+def random_decoder(stack: SAEStack, root: int) -> SAEStack:
+    """Trained encoder kept, decoder rows replaced by random unit rows of the control stream."""
+    rows = [
+        unit_rows(torch.randn(stack.parameters["W_dec"][i].shape, generator=torch_generator(root, Role.CONTROL, seed)))
+        for i, seed in enumerate(stack.seeds)
+    ]
+    return _with(stack, {**stack.parameters, "W_dec": torch.stack(rows)})
+
+
+def permuted_decoder(stack: SAEStack, root: int) -> SAEStack:
+    """Each decoder row given to another latent: the same dictionary as a set, the wrong code for it."""
+    rows = []
+    for i, seed in enumerate(stack.seeds):
+        order = torch.randperm(stack.config.d_sae, generator=torch_generator(root, Role.CONTROL, seed, "permute"))
+        rows.append(stack.parameters["W_dec"][i][order])
+    return _with(stack, {**stack.parameters, "W_dec": torch.stack(rows)})
+
+
+def pca_directions(x_ND: np.ndarray, n: int) -> np.ndarray:
+    """The first `n` principal directions [n, D] of centred rows x [N, D], signs fixed by their largest entry."""
+    centred = x_ND.astype(np.float64) - x_ND.mean(0, dtype=np.float64)
+    _, _, Vt = np.linalg.svd(centred, full_matrices=False)
+    directions = Vt[:n]
+    signs = np.sign(directions[np.arange(len(directions)), np.abs(directions).argmax(1)])
+    return directions * signs[:, None]
+
+
+def _with(stack: SAEStack, parameters: dict[str, Tensor]) -> SAEStack:
+    copies = {name: tensor.clone() for name, tensor in parameters.items()}
+    return SAEStack(stack.config, stack.seeds, copies, stack.mean_D, stack.factor, stack.hook_name)

@@ -1,0 +1,32 @@
+"""Parameters of one SAE, feature-major, and their seeded start."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+# W_enc [F, D], b_enc [F], W_dec [F, O], b_dec [O], and what one architecture needs beside them.
+Parameters = dict[str, Tensor]
+CORE = ("W_enc", "b_enc", "W_dec", "b_dec")
+
+
+def pre_activations(p: Parameters, x_BD: Tensor) -> Tensor:
+    """[B, F]: `W_enc (x - b_dec) + b_enc`, with the bias folded so that no gradient runs through `x - b_dec`."""
+    return torch.addmm(p["b_enc"] - p["W_enc"] @ p["b_dec"], x_BD, p["W_enc"].T)
+
+
+def initial(d_in: int, d_sae: int, tied: bool, generator: torch.Generator) -> Parameters:
+    """Unit-norm Gaussian decoder rows; the encoder starts as their transpose (tied) or as its own draw; biases 0."""
+    W_dec = unit_rows(torch.randn(d_sae, d_in, generator=generator))
+    W_enc = W_dec.clone() if tied else unit_rows(torch.randn(d_sae, d_in, generator=generator))
+    return {"W_enc": W_enc, "b_enc": torch.zeros(d_sae), "W_dec": W_dec, "b_dec": torch.zeros(d_in)}
+
+
+def unit_rows(W_FO: Tensor) -> Tensor:
+    """Rows divided by their norm; a zero row stays zero."""
+    return W_FO / W_FO.norm(dim=-1, keepdim=True).clamp_min(1e-12)
+
+
+def squared_error(x_BO: Tensor, reconstruction_BO: Tensor) -> Tensor:
+    """MSE: mean over rows of the squared distance, summed over dimensions."""
+    return (reconstruction_BO - x_BO).square().sum(-1).mean()

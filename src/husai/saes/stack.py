@@ -1,0 +1,151 @@
+"""`SAEStack`: SAEs of S seeds trained together; `stack[i]` is a single `SAE` with the field's views."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from pydantic import TypeAdapter
+from torch import Tensor
+
+from husai.errors import UserError
+from husai.saes.codes import Codes, decode
+from husai.saes.config import AnySAEConfig, SAEConfig
+from husai.saes.parameters import CORE, Parameters
+from husai.saes.registry import architecture
+from husai.store.tensors import load_arrays, read_metadata, save_arrays
+
+_CONFIG: TypeAdapter[AnySAEConfig] = TypeAdapter(SAEConfig)
+
+
+@dataclass
+class SAE:
+    """One SAE on rows as they were captured: input scaling (`mean`, `factor`) is applied inside.
+
+    Works in scaled units within: `z = (x - mean) * factor`. `encode` takes x [B, D]; `decode` returns x_hat [B, D].
+    """
+
+    config: AnySAEConfig
+    parameters: Parameters
+    mean_D: Tensor
+    factor: float
+    hook_name: str = ""
+
+    @property
+    def W_enc(self) -> Tensor:
+        """[D, F] view, as elsewhere in the field."""
+        return self.parameters["W_enc"].T
+
+    @property
+    def W_dec(self) -> Tensor:
+        """[F, D]."""
+        return self.parameters["W_dec"]
+
+    @property
+    def b_enc(self) -> Tensor:
+        """[F]."""
+        return self.parameters["b_enc"]
+
+    @property
+    def b_dec(self) -> Tensor:
+        """[D], in scaled units."""
+        return self.parameters["b_dec"]
+
+    def encode(self, x_BD: Tensor) -> Codes:
+        """Codes of rows x [B, D] in the units of the activations."""
+        return architecture(self.config).encode(self.config, self.parameters, (x_BD - self.mean_D) * self.factor)
+
+    def decode(self, codes: Codes) -> Tensor:
+        """Reconstruction [B, D] in the units of the activations."""
+        return decode(codes, self.W_dec, self.b_dec) / self.factor + self.mean_D
+
+    def __call__(self, x_BD: Tensor) -> Tensor:
+        """`decode(encode(x))`."""
+        return self.decode(self.encode(x_BD))
+
+
+@dataclass
+class SAEStack:
+    """Parameters with a leading seed axis: W_enc [S,F,D], b_enc [S,F], W_dec [S,F,O], b_dec [S,O], extras [S,...].
+
+    `seeds` are the numbers of the seeds, in the order of the axis; `mean_D` and `factor` scale the input of all.
+    """
+
+    config: AnySAEConfig
+    seeds: tuple[int, ...]
+    parameters: Parameters
+    mean_D: Tensor
+    factor: float
+    hook_name: str = ""
+
+    def __len__(self) -> int:
+        """Number of seeds."""
+        return len(self.seeds)
+
+    def __getitem__(self, index: int) -> SAE:
+        """The SAE at position `index`; its tensors are views of the stack's."""
+        return SAE(self.config, self.of(index), self.mean_D, self.factor, self.hook_name)
+
+    def of(self, index: int) -> Parameters:
+        """Views of one seed's parameters."""
+        return {name: tensor[index] for name, tensor in self.parameters.items()}
+
+    def save(self, path: Path) -> Path:
+        """Write one safetensors file with the config in its metadata."""
+        arrays = {name: tensor.detach().numpy() for name, tensor in self.parameters.items()}
+        arrays |= {"scaling.mean": self.mean_D.numpy(), "scaling.factor": np.array([self.factor], dtype=np.float64)}
+        meta = {
+            "format": "husai.stack/1",
+            "config": json.dumps(self.config.plain(), sort_keys=True),
+            "seeds": json.dumps(self.seeds),
+            "hook_name": self.hook_name,
+        }
+        return save_arrays(path, arrays, meta)
+
+    def single(self, index: int) -> SAEStack:
+        """A stack of one seed, copied."""
+        parameters = {name: tensor[index : index + 1].clone() for name, tensor in self.parameters.items()}
+        return SAEStack(self.config, (self.seeds[index],), parameters, self.mean_D, self.factor, self.hook_name)
+
+
+def load_stack(path: Path) -> SAEStack:
+    """Read a stack.
+
+    Raises:
+        UserError: not a stack of husai, truncated, a tensor missing, of the wrong shape, or not finite.
+    """
+    meta = read_metadata(path)
+    if meta.get("format") != "husai.stack/1":
+        raise UserError(f"{path} is not a husai stack (no format mark in its metadata): give the file a run wrote")
+    arrays = load_arrays(path)
+    config = _read_config(path, meta)
+    seeds = tuple(json.loads(meta.get("seeds", "[]")))
+    mean, factor = arrays.pop("scaling.mean", None), arrays.pop("scaling.factor", None)
+    if mean is None or factor is None:
+        raise UserError(f"{path}: the scaling is missing; it was changed after it was written")
+    _check(path, config, len(seeds), mean.shape[0], arrays)
+    parameters = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    return SAEStack(config, seeds, parameters, torch.from_numpy(mean), float(factor[0]), meta.get("hook_name", ""))
+
+
+def _read_config(path: Path, meta: dict[str, str]) -> AnySAEConfig:
+    try:
+        return _CONFIG.validate_json(meta.get("config", ""))
+    except ValueError:
+        raise UserError(f"{path}: the architecture in its metadata is not readable") from None
+
+
+def _check(path: Path, config: AnySAEConfig, seeds: int, d_in: int, arrays: dict[str, np.ndarray]) -> None:
+    F = config.d_sae
+    shapes = {"W_enc": (seeds, F, d_in), "b_enc": (seeds, F), "W_dec": (seeds, F, d_in), "b_dec": (seeds, d_in)}
+    missing = [name for name in CORE if name not in arrays]
+    if missing:
+        raise UserError(f"{path}: tensor {missing[0]} is missing")
+    for name, array in arrays.items():
+        if name in shapes and array.shape != shapes[name]:
+            raise UserError(f"{path}: {name} has shape {array.shape}, expected {shapes[name]}")
+        if not np.isfinite(array).all():
+            raise UserError(f"{path}: {name} holds NaN or infinite values")

@@ -1,0 +1,121 @@
+"""Single steps of a study on their own: capture activations, or train a stack on activations that are there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import Field
+
+from husai import events
+from husai.activations.source import CapturedSource, ExternalSource, Source
+from husai.config import Config
+from husai.errors import HusaiError, Interrupted, UserError
+from husai.saes.config import SAEConfig, TopKConfig, check_sizes
+from husai.store.index import Results
+from husai.store.layout import is_complete, read_record
+from husai.store.record import RunRecord
+from husai.studies.executors.local import LocalExecutor
+from husai.studies.ledger import Ledger
+from husai.studies.node import Node, folder_of, work_of
+from husai.studies.plan import activations_nodes, measure_node, stack_node
+from husai.studies.seed_folders import SeedJob, write_seed_folders
+from husai.training.config import TrainingConfig
+
+
+class CaptureJob(Config):
+    """What `husai capture` makes: a model trained on a task, and its activations at a hook."""
+
+    source: Source = CapturedSource()
+    root_seed: int = Field(default=0, ge=0)
+
+
+class TrainJob(Config):
+    """What `husai train` makes: `seeds` SAEs of one config, and their measurements."""
+
+    name: str = Field(default="train", pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    sae: SAEConfig = TopKConfig()
+    training: TrainingConfig = TrainingConfig()
+    seeds: int = Field(default=5, ge=2)
+    root_seed: int = Field(default=0, ge=0)
+
+
+@dataclass
+class Steps:
+    """Runs a few nodes in a results folder, with the same ledger, locks and resuming as a study."""
+
+    root: Path
+    folder_name: str
+    workers: int
+
+    def run(self, nodes: list[Node]) -> dict[str, RunRecord]:
+        """Compute what is not there; records by node id.
+
+        Raises:
+            UserError: what a node refuses.
+            Interrupted: a stop was asked for.
+        """
+        results, ledger = Results(self.root), Ledger(self.root / "experiments" / self.folder_name)
+        missing = [n for n in nodes if not n.fixed_id and results.node(n.kind, n.id) is None]
+        executor = LocalExecutor(self.root, self.workers)
+        failure = executor.run(
+            missing,
+            lambda node: work_of(node, results),
+            lambda node: ledger.write("started", node.id, node.title),
+            lambda node: ledger.write("finished", node.id, node.title),
+        )
+        if failure is not None:
+            ledger.failure(failure.node.id, failure.node.title, failure.node.fields, failure.error, failure.trace)
+            if isinstance(failure.error, HusaiError):
+                raise failure.error
+            raise UserError(f"{failure.node.title} failed ({failure.error}); the trace is in {ledger.path}")
+        if events.stop_requested():
+            raise Interrupted("stopped; everything finished is kept: run the same command again to go on")
+        return {n.id: read_record(folder_of(n, results)) for n in nodes}
+
+
+def capture_alone(job: CaptureJob, root: Path, workers: int) -> tuple[Path, RunRecord]:
+    """Train the model if the source needs one, capture, and return the folder and record of the activations."""
+    nodes = activations_nodes(job.source, job.root_seed)
+    records = Steps(root, "capture", workers).run(nodes)
+    last = nodes[-1]
+    return Results(root).node_folder(last.kind, last.id), records[last.id]
+
+
+def given_activations(path: Path, key: str | None, d_in: int | None, root_seed: int) -> Node:
+    """Activations that are there: a finished folder of `husai capture`, or a file of the user's.
+
+    Raises:
+        UserError: neither, or the folder is not finished.
+    """
+    if path.is_file():
+        return activations_nodes(ExternalSource(path=str(path.resolve()), key=key, d_in=d_in), root_seed)[-1]
+    if not path.exists():
+        raise UserError(f"{path} does not exist: give a file of activations, or a folder that husai capture made")
+    if not is_complete(path) or read_record(path).kind != "activations":
+        raise UserError(f"{path} is not a finished folder of activations: give one that husai capture made, or a file")
+    record = read_record(path)
+    return Node("activations", record.name, record.config, fixed_id=record.id, given=path)
+
+
+def train_alone(job: TrainJob, activations: Node, root: Path, workers: int) -> tuple[Path, dict[str, RunRecord]]:
+    """Train and measure; writes a run folder per seed below `experiments/<name>/` and returns that folder."""
+    results, seeds = Results(root), tuple(range(job.seeds))
+    title = f"{job.name}: {job.seeds} seeds, {job.training.steps} steps"
+    stack = stack_node(job.sae, job.training, job.training.steps, seeds, job.root_seed, activations, title)
+    measure = measure_node(stack, activations, job.root_seed, f"measure {job.name}")
+    steps = Steps(root, job.name, workers)
+    records = steps.run([activations])
+    for text in check_sizes(job.sae, _width(folder_of(activations, results))):
+        events.warn(text)
+    records |= steps.run([stack, measure])
+    folders = {n.id: folder_of(n, results) for n in (activations, stack, measure)}
+    seed_job = SeedJob(job.name, activations.title, stack, measure, seeds)
+    write_seed_folders([seed_job], results, job.name, folders, records, Ledger(results.study_folder(job.name)))
+    return results.study_folder(job.name), {"stack": records[stack.id], "measure": records[measure.id]}
+
+
+def _width(folder: Path) -> int:
+    from husai.activations.cache import ActivationCache
+
+    return ActivationCache(folder / "rows").d_in

@@ -1,0 +1,178 @@
+"""From the measured matrices of a plan to the evidence that the decision rule asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from husai.statistics.convergence import Convergence, convergence
+from husai.statistics.decision import Contrast, Decision, Evidence, Sanity, decide, provisional
+from husai.statistics.estimate import Estimate
+from husai.statistics.intervals import (
+    independent_difference,
+    nested_pair_mean,
+    pair_contrast,
+    pair_mean,
+    pair_mean_difference,
+    unit_mean,
+)
+from husai.store.record import RunRecord
+from husai.store.tensors import load_arrays
+from husai.studies.plan import GAUSSIAN, GAUSSIAN_2, PLANTED, PLANTED_GAUSSIAN, TARGET, Plan, random_model
+from husai.studies.study import Study
+
+STATISTIC = "mcc_signed"
+RANDOM_MODEL = "random_model"
+Pairs = dict[tuple[str, str, int, str], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Matrices [S, S] of the statistic and explained variances, by source, arm, budget (and population)."""
+
+    study: Study
+    steps: int
+    pairs: Pairs
+    ev: Mapping[tuple[str, str, int], float]
+    sanity: Sanity
+
+    def matrix(self, source: str, arm: str, population: str, steps: int | None = None) -> np.ndarray:
+        """Pairwise statistic of one arm on one source."""
+        return self.pairs[source, arm, steps or self.steps, population]
+
+    def arms(self) -> tuple[str, str]:
+        """Names of arm a and arm b."""
+        a, b = self.study.arms
+        return a.name, b.name
+
+    @property
+    def random_models(self) -> list[str]:
+        """Sources captured from random-weight models."""
+        return [random_model(i) for i in range(self.study.controls.random_models)] if self.study.has_model else []
+
+
+def gather(plan: Plan, folders: Mapping[str, Path], records: Mapping[str, RunRecord]) -> Measured:
+    """Read what the measure nodes of a plan found; `folders` and `records` are by node id."""
+    pairs: Pairs = {}
+    ev = {}
+    for (source, arm, steps), node in plan.measures.items():
+        arrays = load_arrays(folders[node.id] / "pairs.safetensors")
+        for population in ("alive", "all"):
+            pairs[source, arm, steps, population] = arrays[f"{STATISTIC}|{population}"]
+        value = records[node.id].get("explained_variance").value
+        ev[source, arm, steps] = float("nan") if value is None else value
+    sanity: Sanity = "no model"
+    if plan.model is not None:
+        sanity = "sane" if records[plan.model.id].facts["sanity"]["readable"] else "not sane"
+    return Measured(plan.study, plan.steps, pairs, ev, sanity)
+
+
+def stability(m: Measured, source: str, arm: str, population: str = "alive", steps: int | None = None) -> Estimate:
+    """M of one arm on one source; for the random models, over models."""
+    if source == RANDOM_MODEL:
+        return nested_pair_mean([m.matrix(s, arm, population, steps) for s in m.random_models])
+    return pair_mean(m.matrix(source, arm, population, steps))
+
+
+def difference(m: Measured, source: str, population: str = "alive", steps: int | None = None) -> Estimate:
+    """M_a - M_b on one source; for the random models each model has one difference."""
+    a, b = m.arms()
+    if source == RANDOM_MODEL:
+        values = [
+            pair_mean(m.matrix(s, a, population, steps)).value - pair_mean(m.matrix(s, b, population, steps)).value
+            for s in m.random_models
+        ]
+        return unit_mean(values, unit="models")
+    return pair_mean_difference(m.matrix(source, a, population, steps), m.matrix(source, b, population, steps))
+
+
+def excess(m: Measured, over: str, control: str, population: str = "alive", steps: int | None = None) -> Estimate:
+    """D_c = (M_a - M_b) on `over` minus the same on `control`; shared seeds are deleted from all four at once."""
+    if control == RANDOM_MODEL:
+        return independent_difference(
+            difference(m, over, population, steps), difference(m, RANDOM_MODEL, population, steps)
+        )
+    a, b = m.arms()
+    terms = [(1, over, a), (-1, over, b), (-1, control, a), (1, control, b)]
+    return pair_contrast([(float(w), m.matrix(source, arm, population, steps)) for w, source, arm in terms])
+
+
+def controls(m: Measured) -> tuple[str, ...]:
+    """Trained controls of the target."""
+    return (GAUSSIAN, RANDOM_MODEL) if m.random_models else (GAUSSIAN,)
+
+
+def evidence(m: Measured, converged: Mapping[str, bool | None], steps: int | None = None) -> Evidence:
+    """What the rule looks at, at the final budget or another one."""
+    a, b = m.arms()
+
+    def contrast(name: str) -> Contrast:
+        return Contrast(name, excess(m, TARGET, name, "alive", steps), excess(m, TARGET, name, "all", steps))
+
+    target = Contrast(TARGET, difference(m, TARGET, "alive", steps), difference(m, TARGET, "all", steps))
+    positive = excess(m, PLANTED, PLANTED_GAUSSIAN, "alive", steps) if m.study.positive else None
+    return Evidence(
+        arm_a=a,
+        arm_b=b,
+        target=target,
+        controls=tuple(contrast(name) for name in controls(m)),
+        positive=positive,
+        negative=excess(m, GAUSSIAN, GAUSSIAN_2, "alive", steps),
+        converged=converged,
+        model=m.sanity,
+        varied=m.study.training.vary,
+        margin=m.study.margin,
+    )
+
+
+def check_convergence(m: Measured) -> dict[tuple[str, str], Convergence]:
+    """Whether T/2 and T steps agree, for every arm on every source (the random models together, over models)."""
+    half = m.steps // 2
+    states = [provisional(evidence(m, {}, steps)) for steps in (half, m.steps)]
+    found = {}
+    for source in _groups(m):
+        for arm in m.arms():
+            found[source, arm] = convergence(
+                steps_half=half,
+                steps_full=m.steps,
+                verdict_half=states[0],
+                verdict_full=states[1],
+                change=_change(m, source, arm),
+                ev_half=_mean_ev(m, source, arm, half),
+                ev_full=_mean_ev(m, source, arm, m.steps),
+                margin=m.study.margin,
+            )
+    return found
+
+
+def _groups(m: Measured) -> list[str]:
+    """Sources, with the random models as one."""
+    sources = list(dict.fromkeys(source for source, *_ in m.pairs))
+    single = [s for s in sources if s not in m.random_models]
+    return [*single, RANDOM_MODEL] if m.random_models else single
+
+
+def _change(m: Measured, source: str, arm: str) -> Estimate:
+    half = m.steps // 2
+    if source == RANDOM_MODEL:
+        values = [
+            pair_mean(m.matrix(s, arm, "alive")).value - pair_mean(m.matrix(s, arm, "alive", half)).value
+            for s in m.random_models
+        ]
+        return unit_mean(values, unit="models")
+    return pair_mean_difference(m.matrix(source, arm, "alive"), m.matrix(source, arm, "alive", half))
+
+
+def _mean_ev(m: Measured, source: str, arm: str, steps: int) -> float:
+    sources = m.random_models if source == RANDOM_MODEL else [source]
+    return float(np.mean([m.ev[s, arm, steps] for s in sources]))
+
+
+def judge(m: Measured) -> tuple[Decision, dict[tuple[str, str], Convergence]]:
+    """Convergence first, then the verdict."""
+    trained = check_convergence(m)
+    converged = {f"{source} {arm}": c.converged for (source, arm), c in trained.items()}
+    return decide(evidence(m, converged)), trained

@@ -1,0 +1,119 @@
+"""Node `activations`: rows captured from a model, planted, made as a surrogate, or taken from a user's file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from husai.activations.cache import ActivationCache
+from husai.activations.capture import capture
+from husai.activations.external import ExternalFile, import_file
+from husai.activations.guards import describe_rows
+from husai.activations.manifest import Origin
+from husai.activations.source import CapturedSource, ExternalSource, PlantedSource
+from husai.activations.surrogates import gaussian_twin, shuffled_dimensions
+from husai.activations.writer import write_rows
+from husai.errors import Refused
+from husai.models.random_model import random_model
+from husai.models.weights import load_model
+from husai.store.record import Measurement
+from husai.store.tensors import save_arrays
+from husai.studies.node import Outcome, Work
+
+ROWS = "rows"
+
+
+def run(work: Work) -> Outcome:
+    """Write the rows into `rows/`; what they are goes into the facts."""
+    source = work.fields["source"]
+    make = _surrogate if source["kind"] == "surrogate" else _MAKERS[source["kind"]]
+    cache = make(work, source)
+    manifest = cache.manifest
+    facts = {"rows": describe_rows(manifest), "origin": manifest.origin.plain(), "manifest": f"{ROWS}/manifest.json"}
+    found = [
+        _count("rows", manifest.n_rows, "rows"),
+        _count("different_rows", manifest.rows.near_unique, "rows"),
+        _count("mean_square_norm", manifest.mean_square_norm, "squared units of the activations"),
+        _count("effective_rank", manifest.effective_rank, "dimensions (exp of the entropy of singular values)"),
+        _count("participation_ratio", manifest.participation_ratio, "dimensions ((sum l)^2 / sum l^2)"),
+    ]
+    return Outcome(found, facts, {"root_seed": work.fields.get("root_seed", 0)})
+
+
+def _count(name: str, value: float | None, unit: str) -> Measurement:
+    reason = "" if value is not None else "the rows are too wide for a covariance"
+    exact = "a property of these rows, no sample"
+    return Measurement(name=name, value=value, reason=reason, unit=unit, no_interval=exact, artefacts=(_MANIFEST,))
+
+
+_MANIFEST = f"{ROWS}/manifest.json"
+
+
+def _captured(work: Work, plain: dict[str, Any]) -> ActivationCache:
+    source = CapturedSource.parse(plain)
+    task = source.task.build()
+    _save_groups(work.draft, task.groups_N)
+    if source.random_model is None:
+        sanity = work.parent("model").facts["sanity"]
+        if not sanity["readable"]:
+            failed = "; ".join(check["sentence"] for check in sanity["checks"] if not check["passed"])
+            raise Refused(f"the model of {task.name} is not worth reading: {failed}")
+        model, what = load_model(work.folders["model"] / "model.safetensors"), "trained model"
+    else:
+        model = random_model(source.model.fitted(task), work.fields["root_seed"], source.random_model)
+        what = f"random-weight model {source.random_model} (control)"
+    where = {"positions": source.positions, "batch": source.batch, "description": f"{what} on {task.name}"}
+    return capture(model, task, source.hook_name, work.draft / ROWS, details={"declared": source.plain()}, **where)
+
+
+def _planted(work: Work, plain: dict[str, Any]) -> ActivationCache:
+    source = PlantedSource.parse(plain)
+    made = source.planted.build()
+    save_arrays(work.draft / "truth.safetensors", {"dictionary_FD": made.dictionary_FD})
+    hashes = {"planted": made.content_hash}
+    origin = Origin(kind="planted", synthetic=True, description=source.describe(), hashes=hashes)
+    return write_rows(work.draft / ROWS, made.x_ND, origin)
+
+
+def _external(work: Work, plain: dict[str, Any]) -> ActivationCache:
+    source = ExternalSource.parse(plain)
+    file = ExternalFile(
+        path=Path(source.path),
+        key=source.key,
+        d_in=source.d_in,
+        flatten=source.flatten,
+        synthetic=source.declared_synthetic,
+    )
+    return import_file(file, work.draft / ROWS)
+
+
+def _surrogate(work: Work, plain: dict[str, Any]) -> ActivationCache:
+    """Same number of rows, mean and covariance as the parent's rows; nothing else of them."""
+    of = ActivationCache(work.folders["of"] / ROWS)
+    root, draw = work.fields["root_seed"], plain["draw"]
+    if plain["how"] == "gaussian":
+        rows = gaussian_twin(of.mean_D, of.covariance_DD, len(of), root, draw)
+    else:
+        rows = shuffled_dimensions(of.to_array(), root, draw)
+    origin = Origin(
+        kind="surrogate",
+        synthetic=True,
+        description=f"{plain['how']} surrogate {draw} of: {of.manifest.origin.description}",
+        hashes={"of": of.manifest.rows_sha256},
+    )
+    return write_rows(work.draft / ROWS, rows, origin)
+
+
+def _save_groups(folder: Path, groups_N: np.ndarray) -> None:
+    """Which rows of the task belong together, so that held-out rows have no twin among the others."""
+    save_arrays(folder / "groups.safetensors", {"groups_N": groups_N})
+
+
+_MAKERS: dict[str, Callable[[Work, dict[str, Any]], ActivationCache]] = {
+    "captured": _captured,
+    "planted": _planted,
+    "external": _external,
+}

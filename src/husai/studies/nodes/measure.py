@@ -1,0 +1,249 @@
+"""Node `measure`: one arm on one source at one budget: pairs of seeds, fidelity, features, trajectory, recovery."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from husai.evals.fidelity import Fidelity, fidelity, subset_explained_variance
+from husai.evals.recovery import recovery
+from husai.saes.stack import SAEStack, load_stack
+from husai.stability.features import feature_table
+from husai.stability.matching import Matches, match_all
+from husai.stability.pairwise import PairTable, pairwise
+from husai.stability.reappearance import carried, reappearance, reappears
+from husai.stability.shared_init import shared_initialisation
+from husai.stability.strata import stratified
+from husai.stability.trajectory import Trajectory, trajectory
+from husai.statistics.intervals import pair_mean, unit_mean
+from husai.store.files import write_json
+from husai.store.record import Measurement
+from husai.store.tensors import load_arrays, save_arrays
+from husai.studies.measured import measured, over_pairs, single
+from husai.studies.node import Outcome, Work
+from husai.studies.nodes.rows import Rows, open_rows
+from husai.training.config import TrainingConfig
+
+PAIRS, FEATURES, TRAJECTORY, HEATMAP = "pairs.safetensors", "features", "trajectory.json", "heatmap.safetensors"
+RANKS = (8, 32)
+SHOWN_T = 0.7
+
+
+@dataclass(frozen=True)
+class Found:
+    """Everything measured once, for the functions below to put into words."""
+
+    stack: SAEStack
+    rows: Rows
+    fidelities: list[Fidelity]
+    pairs: PairTable
+    matches: Matches
+    curve: Trajectory
+
+    @property
+    def W_dec_SFD(self) -> np.ndarray:
+        """Decoders of all seeds."""
+        return self.stack.parameters["W_dec"].numpy()
+
+    @property
+    def alive_SF(self) -> np.ndarray:
+        """Alive on the held-out rows."""
+        return np.stack([f.alive_F for f in self.fidelities])
+
+    @property
+    def frequency_SF(self) -> np.ndarray:
+        """Firing frequency on the held-out rows."""
+        return np.stack([f.frequency_F for f in self.fidelities])
+
+
+def run(work: Work) -> Outcome:
+    """Measure everything on held-out rows; matrices, tables and curves go into files."""
+    found, facts = _find(work)
+    _save(work, found)
+    made = _pair_measurements(found) + _fidelity_measurements(found) + _reappearing(found) + _strata(found)
+    made += _truth(work, found)
+    return Outcome(made, facts, {"seeds": list(found.stack.seeds)})
+
+
+def _find(work: Work) -> tuple[Found, dict[str, object]]:
+    record = work.parent("stack")
+    training = TrainingConfig.parse(record.config["training"])
+    rows = open_rows(work.folders["activations"], training, record.config["root_seed"])
+    stack = load_stack(work.folders["stack"] / "stack.safetensors")
+    x = rows.held_out()
+    fidelities = [fidelity(stack[i], x) for i in range(len(stack))]
+    alive = np.stack([f.alive_F for f in fidelities])
+    W_dec, W_enc = stack.parameters["W_dec"].numpy(), stack.parameters["W_enc"].numpy()
+    pairs = pairwise(W_dec, W_enc, alive, activations_SNF=_codes(stack, x), d_in=rows.cache.d_in, ranks=_ranks(W_dec))
+    curve = _trajectory(work, alive)
+    shared = shared_initialisation(load_arrays(work.folders["stack"] / "trajectory.safetensors")["step.0"])
+    facts: dict[str, object] = {
+        "held_out_rows": len(x),
+        "density": [f.density() for f in fidelities],
+        "collapsed_seeds": list(pairs.collapsed),
+        "shared_initialisation": shared.words(),
+        "initialisation_is_shared": shared.shared,
+        "distance_from_start": curve.words(),
+        "varied": list(training.vary),
+        "data": training.data,
+        "alive": [int(n) for n in alive.sum(1)],
+    }
+    return Found(stack, rows, fidelities, pairs, match_all(W_dec, alive), curve), facts
+
+
+@torch.no_grad()
+def _codes(stack: SAEStack, x_ND: torch.Tensor) -> np.ndarray:
+    return np.stack([stack[i].encode(x_ND).dense().numpy() for i in range(len(stack))])
+
+
+def _ranks(W_SFD: np.ndarray) -> tuple[int, ...]:
+    return tuple(r for r in RANKS if r <= min(W_SFD.shape[1:]))
+
+
+def _trajectory(work: Work, alive_SF: np.ndarray) -> Trajectory:
+    snapshots = load_arrays(work.folders["stack"] / "trajectory.safetensors")
+    steps = sorted(int(name.removeprefix("step.")) for name in snapshots)
+    return trajectory(np.stack([snapshots[f"step.{s}"] for s in steps]), steps, alive_SF)
+
+
+def _save(work: Work, found: Found) -> None:
+    matrices = {f"{metric}|{population}": values for (metric, population), values in found.pairs.values.items()}
+    save_arrays(work.draft / PAIRS, matrices)
+    curve = found.curve
+    write_json(
+        work.draft / TRAJECTORY,
+        {
+            "steps": list(curve.steps),
+            "mcc_signed_alive": _listed(curve.mean("alive")),
+            "mcc_signed_all": _listed(curve.mean("all")),
+            "cosine_to_init": _listed(np.nanmean(curve.cosine_to_init_nS, axis=1)),
+        },
+    )
+    for i, seed in enumerate(found.stack.seeds):
+        f = found.fidelities[i]
+        table = feature_table(
+            i,
+            found.W_dec_SFD,
+            found.matches,
+            t=SHOWN_T,
+            frequency_F=f.frequency_F,
+            mean_activation_F=f.mean_activation_F,
+            explained_variance_F=f.ev_carried_F,
+        )
+        table.to_csv(work.draft / f"{FEATURES}-seed{seed}.csv")
+    save_arrays(work.draft / HEATMAP, {"cosine_FF": _heatmap(found)})
+
+
+def _listed(values: np.ndarray) -> list[float | None]:
+    return [float(v) if np.isfinite(v) else None for v in values]
+
+
+def _heatmap(found: Found) -> np.ndarray:
+    """Cosines of the alive features of the first two seeds, both ordered by their match: the diagonal is the match."""
+    partner, cosine = found.matches.partner_SSF[0, 1], found.matches.cosine_SSF[0, 1]
+    matched = np.flatnonzero(partner >= 0)
+    order = matched[np.argsort(-cosine[matched], kind="stable")]
+    a, b = found.W_dec_SFD[0][order], found.W_dec_SFD[1][partner[order]]
+    norms = np.linalg.norm(a, axis=1)[:, None] * np.linalg.norm(b, axis=1)[None]
+    return (a @ b.T / norms).astype(np.float32)
+
+
+def _pair_measurements(found: Found) -> list[Measurement]:
+    made = []
+    for metric, population in found.pairs.values:
+        scope, artefacts = {"population": population}, (PAIRS,)
+        unit = "share of features" if metric.startswith("shared_at") else "cosine"
+        matrix = found.pairs.matrix(metric, population)
+        floors = found.pairs.floors(metric, population)
+        null = "isotropic floor (describes, does not decide)" if floors is not None else ""
+        more = {"higher_is_better": True, "artefacts": artefacts, "null": null}
+        made.append(over_pairs(metric, matrix, pair_mean, unit, scope, **more))
+        if floors is not None:
+            exact = "expectation for independent isotropic decoders of the sizes compared"
+            made.append(single(f"{metric}.floor", float(np.nanmean(floors)), unit, scope, exact))
+            normal = found.pairs.normalised(metric, population)
+            made.append(over_pairs(f"{metric}.normalised", normal, pair_mean, "(v - floor)/(1 - floor)", scope))
+    for population in ("all", "alive"):
+        margins = found.pairs.margin[population]
+        scope = {"population": population}
+        made.append(over_pairs("matching_margin", margins, pair_mean, "cosine", scope, artefacts=(PAIRS,)))
+        own = [o.mean for o in found.pairs.own[population]]
+        made.append(_over_seeds("own_nearest_neighbour", own, "cosine", scope, None))
+    return made
+
+
+def _fidelity_measurements(found: Found) -> list[Measurement]:
+    x, keep = found.rows.held_out(), found.rows.without_outliers()
+    calm = x[torch.from_numpy(keep)]
+    inside = [fidelity(found.stack[i], calm).explained_variance for i in range(len(found.stack))]
+    fs, to_init = found.fidelities, found.curve.cosine_to_init_nS[-1]
+    firings = [float((f.frequency_F[f.alive_F] * f.n_rows).mean()) if f.alive_F.any() else None for f in fs]
+    n = f"{fs[0].n_rows} held-out rows"
+    table: list[tuple[str, list[float | None], str, bool | None]] = [
+        ("explained_variance", [f.explained_variance for f in fs], f"share of variance, {n}", True),
+        ("explained_variance_without_outliers", list(inside), f"share of variance, {int(keep.sum())} rows", True),
+        ("mse", [f.mse for f in fs], "squared units, mean over rows of the sum over d_in", False),
+        ("l0", [f.l0 for f in fs], "latents per row", None),
+        ("dead_share", [f.dead_share for f in fs], f"share of latents, {n}", False),
+        ("alive", [float(f.alive_F.sum()) for f in fs], f"latents, {n}", None),
+        ("firings_per_alive_latent", firings, f"rows of {n}", None),
+        ("cosine_to_init", [float(c) for c in to_init], "cosine, alive rows", None),
+    ]
+    return [m for name, values, unit, better in table for m in _with_seeds(found, name, values, unit, better)]
+
+
+def _with_seeds(
+    found: Found, name: str, values: list[float | None], unit: str, better: bool | None
+) -> list[Measurement]:
+    each = [
+        single(name, v, unit, {"seed": str(seed)}, "one seed", higher_is_better=better)
+        for seed, v in zip(found.stack.seeds, values, strict=True)
+    ]
+    return [*each, _over_seeds(name, values, unit, {}, better)]
+
+
+def _over_seeds(
+    name: str, values: list[float | None], unit: str, scope: dict[str, str], better: bool | None
+) -> Measurement:
+    known = [v for v in values if v is not None and np.isfinite(v)]
+    if len(known) < len(values):
+        return single(name, None, unit, scope, "not defined for every seed", higher_is_better=better)
+    return measured(name, unit_mean(known, unit="seeds"), unit, scope, higher_is_better=better)
+
+
+def _reappearing(found: Found) -> list[Measurement]:
+    """How many features come back, and what they carry alone."""
+    back = reappears(reappearance(found.matches, SHOWN_T))
+    mass = carried(back, np.stack([f.mass_F for f in found.fidelities])).share_S
+    x = found.rows.held_out()
+    alone = [subset_explained_variance(found.stack[i], x, back[i]) for i in range(len(found.stack))]
+    share = [float(b.sum() / max(a.sum(), 1)) for b, a in zip(back, found.alive_SF, strict=True)]
+    what = f"in at least half of the other seeds at cosine >= {SHOWN_T:g}"
+    rows = [
+        ("reappearing_share", share, f"share of alive latents that come back {what}"),
+        ("reappearing_mass", list(mass), f"share of activation mass of latents that come back {what}"),
+        ("reappearing_explained_variance", alone, f"share of variance with only latents that come back {what}"),
+    ]
+    return [m for name, values, unit in rows for m in _with_seeds(found, name, list(values), unit, True)]
+
+
+def _strata(found: Found) -> list[Measurement]:
+    if not found.alive_SF[0].any():
+        return []
+    cut = stratified(found.W_dec_SFD, found.frequency_SF, alive_SF=found.alive_SF)
+    return [
+        over_pairs("mcc_signed.stratum", cut.values_QSS[q], pair_mean, "cosine", {"stratum": cut.label(q)})
+        for q in range(len(cut.values_QSS))
+    ]
+
+
+def _truth(work: Work, found: Found) -> list[Measurement]:
+    """On planted data: agreement with the truth, beside the agreement between seeds."""
+    path = work.folders["activations"] / "truth.safetensors"
+    if not path.exists():
+        return []
+    truth = load_arrays(path)["dictionary_FD"]
+    scores = [recovery(found.W_dec_SFD[i], truth, found.alive_SF[i]).mcc_to_truth for i in range(len(found.stack))]
+    return _with_seeds(found, "mcc_to_truth", list(scores), "cosine, alive latents against planted features", True)

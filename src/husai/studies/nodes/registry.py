@@ -1,0 +1,29 @@
+"""From a node's kind to its code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+
+from husai.errors import unknown
+from husai.studies.node import Outcome, Work
+
+KINDS = {
+    "model": "husai.studies.nodes.model",
+    "activations": "husai.studies.nodes.activations",
+    "stack": "husai.studies.nodes.stack",
+    "measure": "husai.studies.nodes.measure",
+    "splice": "husai.studies.nodes.splice",
+    "fourier": "husai.studies.nodes.fourier",
+}
+
+
+def node_code(kind: str) -> Callable[[Work], Outcome]:
+    """The function that computes nodes of a kind.
+
+    Raises:
+        UserError: unknown kind.
+    """
+    if kind not in KINDS:
+        raise unknown("kind of node", kind, KINDS)
+    return import_module(KINDS[kind]).run

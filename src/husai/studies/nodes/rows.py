@@ -1,0 +1,75 @@
+"""The rows of an activations node as an SAE sees them: scaling, training and held-out sides, warnings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from husai.activations.cache import ActivationCache
+from husai.activations.partition import hold_out
+from husai.activations.scaling import Scaling
+from husai.activations.strata import WITHOUT_OUTLIERS, cache_strata
+from husai.activations.stream import Batches, Feed
+from husai.seeds import Role
+from husai.store.tensors import load_arrays
+from husai.training.config import TrainingConfig
+from husai.training.trainer import BatchAt
+
+
+@dataclass(frozen=True)
+class Rows:
+    """An opened activations folder, split for a training config."""
+
+    cache: ActivationCache
+    scaling: Scaling
+    train_index: np.ndarray
+    held_out_index: np.ndarray
+    groups_N: np.ndarray | None
+
+    def batches(self, training: TrainingConfig, seeds: tuple[int, ...], root: int, parts: int) -> BatchAt:
+        """Scaled batches [S, B, D] as a pure function of the step; `parts` disjoint parts where data are not shared."""
+        batches = Batches(
+            len(self.cache),
+            training.batch,
+            root,
+            seeds,
+            shared_order=Role.BATCH_ORDER not in training.vary,
+            parts=parts,
+            pool=self.train_index,
+            groups_N=self.groups_N,
+        )
+        return Feed(self.cache, batches, self.scaling).batch
+
+    def held_out(self) -> Tensor:
+        """Held-out rows [N, D] in the units of the activations (all rows when none were held out)."""
+        return torch.from_numpy(self.cache.rows(self.held_out_index))
+
+    def without_outliers(self) -> np.ndarray:
+        """[N] bool over the held-out rows: not a norm outlier."""
+        return cache_strata(self.cache, self.held_out_index)[WITHOUT_OUTLIERS]
+
+    def residues(self, labels_N: np.ndarray) -> np.ndarray:
+        """Labels of the task for every row of the cache."""
+        return labels_N[self.cache.column("examples")]
+
+
+def open_rows(folder: Path, training: TrainingConfig, root: int) -> Rows:
+    """Open the folder of an activations node; the split depends on the root seed, never on the seed of an SAE."""
+    cache = ActivationCache(folder / "rows")
+    groups = _groups(folder, cache)
+    everything = np.arange(len(cache))
+    sides = (everything, everything)
+    if training.held_out > 0:
+        sides = hold_out(len(cache), training.held_out, root, groups)
+    return Rows(cache, Scaling.of(cache), *sides, groups)
+
+
+def _groups(folder: Path, cache: ActivationCache) -> np.ndarray | None:
+    path = folder / "groups.safetensors"
+    if not path.exists():
+        return None
+    return load_arrays(path)["groups_N"][cache.column("examples")]

@@ -1,0 +1,97 @@
+"""Node `stack`: train the seeds of one SAE config together; a smaller budget's trunk is gone on from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from pydantic import TypeAdapter
+
+from husai.activations.guards import check_rows, row_facts
+from husai.config import content_hash
+from husai.events import warn
+from husai.saes.config import AnySAEConfig, SAEConfig, TopKConfig
+from husai.saes.stack import SAEStack
+from husai.store.files import write_json
+from husai.store.record import Measurement
+from husai.store.tensors import save_arrays
+from husai.studies.node import Outcome, Work
+from husai.studies.nodes.rows import Rows, open_rows
+from husai.training.config import TrainingConfig
+from husai.training.schedules import trunk_end
+from husai.training.state import TrainState, load_state
+from husai.training.trainer import TRUNK, Job, train
+
+SAE: TypeAdapter[AnySAEConfig] = TypeAdapter(SAEConfig)
+
+
+def run(work: Work) -> Outcome:
+    """Train to the node's budget and keep the stack, the trunk, the decoders over steps and the loss curves."""
+    config, training = SAE.validate_python(work.fields["sae"]), TrainingConfig.parse(work.fields["training"])
+    root, seeds = work.fields["root_seed"], tuple(work.fields["seeds"])
+    rows = open_rows(work.folders["activations"], training, root)
+    k = config.k if isinstance(config, TopKConfig) else None
+    warnings = check_rows(rows.cache.manifest, config.d_sae, k)
+    for text in warnings:
+        warn(f"{work.title}: {text}")
+    parts = max(seeds) + 1 if training.data == "disjoint" else 1
+    batch_at = rows.batches(training, seeds, root, parts)
+    identity = trajectory_id(work)
+    job = Job(config, training, rows.cache.d_in, seeds, root, batch_at, identity, work.title)
+    trained = train(job, work.draft, _earlier(work, training, identity))
+    mean = torch.from_numpy(rows.scaling.mean_D)
+    stack = trained.stack(job, mean, rows.scaling.factor, rows.scaling.hook_name)
+    stack.save(work.draft / "stack.safetensors")
+    _save_curves(work.draft, trained.final)
+    facts = {
+        "engine": trained.engine,
+        "why_engine": trained.why_engine,
+        "warnings": warnings,
+        "rows": row_facts(rows.cache.manifest, config.d_sae),
+        "threads": 1,
+    }
+    return Outcome(_measurements(rows, stack, training, trained.final), facts, {"seeds": list(seeds), "root": root})
+
+
+def trajectory_id(work: Work) -> str:
+    """What the trunk depends on: everything but the budget."""
+    fields = {**work.fields, "training": {k: v for k, v in work.fields["training"].items() if k != "steps"}}
+    return content_hash({"fields": fields, "parents": work.parents})[:16]
+
+
+def _earlier(work: Work, training: TrainingConfig, identity: str) -> TrainState | None:
+    """The trunk of a smaller budget, where its node is done: the same bits as from scratch, for less."""
+    for folder in work.earlier:
+        path = folder / TRUNK
+        if path.exists():
+            state = load_state(path, identity)
+            if state.step <= trunk_end(training, training.steps):
+                return state
+    return None
+
+
+def _save_curves(folder: Path, state: TrainState) -> None:
+    snapshots = {f"step.{step}": W for step, W in state.snapshots.items()}
+    snapshots[f"step.{state.step}"] = state.parameters["W_dec"].numpy()
+    save_arrays(folder / "trajectory.safetensors", snapshots)
+    curves = {
+        name: {"steps": sorted(by_step), "values": [_plain(by_step[step]) for step in sorted(by_step)]}
+        for name, by_step in state.history.items()
+    }
+    write_json(folder / "history.json", curves)
+
+
+def _plain(values_S: np.ndarray) -> list[float | None]:
+    return [float(v) if np.isfinite(v) else None for v in values_S]
+
+
+def _measurements(rows: Rows, stack: SAEStack, training: TrainingConfig, state: TrainState) -> list[Measurement]:
+    epochs = training.steps * training.batch / len(rows.train_index)
+    exact = "a count"
+    return [
+        Measurement(name="steps", value=state.step, unit="steps", no_interval=exact),
+        Measurement(name="epochs", value=epochs, unit="passes over the training rows", no_interval=exact),
+        Measurement(name="training_rows", value=len(rows.train_index), unit="rows", no_interval=exact),
+        Measurement(name="scale_factor", value=stack.factor, unit="1 / unit of the activations", no_interval=exact),
+    ]

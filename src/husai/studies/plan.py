@@ -1,0 +1,192 @@
+"""From a study to its graph of nodes, for one budget of steps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from husai.activations.source import CapturedSource, ExternalSource, Source, SurrogateSource
+from husai.errors import UserError
+from husai.saes.config import AnySAEConfig
+from husai.store.files import sha256
+from husai.studies.node import Node
+from husai.studies.study import Study
+from husai.training.config import TrainingConfig
+from husai.training.engines.choose import choose
+
+TARGET, GAUSSIAN, GAUSSIAN_2 = "target", "gaussian", "gaussian-2"
+PLANTED, PLANTED_GAUSSIAN = "planted", "planted-gaussian"
+FROZEN_SEEDS = (0, 1)
+
+
+def random_model(index: int) -> str:
+    """Name of the source captured from random-weight model number `index`."""
+    return f"random-model-{index}"
+
+
+@dataclass
+class Plan:
+    """Nodes of a study at `steps`; parents come before children."""
+
+    study: Study
+    steps: int
+    model: Node | None = None
+    activations: dict[str, Node] = field(default_factory=dict)
+    stacks: dict[tuple[str, str, int], Node] = field(default_factory=dict)
+    measures: dict[tuple[str, str, int], Node] = field(default_factory=dict)
+    frozen: dict[str, Node] = field(default_factory=dict)
+    extras: dict[str, Node] = field(default_factory=dict)
+
+    @property
+    def needed(self) -> list[Node]:
+        """What a verdict at this budget needs; parents before children, long ones first."""
+        found = [self.model] if self.model else []
+        return [*found, *self.activations.values(), *self.stacks.values(), *self.measures.values()]
+
+    @property
+    def extra(self) -> list[Node]:
+        """What is asked of the final SAEs only."""
+        return [*self.frozen.values(), *self.extras.values()]
+
+    @property
+    def nodes(self) -> list[Node]:
+        """All nodes."""
+        return [*self.needed, *self.extra]
+
+    def roles(self) -> dict[str, Node]:
+        """Every node that the study's record references, by role."""
+        found = {"model": self.model} if self.model else {}
+        found |= {f"activations {source}": node for source, node in self.activations.items()}
+        for kind, nodes in (("stack", self.stacks), ("measure", self.measures)):
+            found |= {f"{kind} {source} {arm} {steps}": node for (source, arm, steps), node in nodes.items()}
+        return found | {f"frozen {arm}": node for arm, node in self.frozen.items()} | self.extras
+
+    @property
+    def sources(self) -> list[str]:
+        """Names of the activation sources."""
+        return list(self.activations)
+
+    def seeds_of(self, source: str) -> tuple[int, ...]:
+        """Seed numbers trained on a source; the same numbers mean the same streams on every source."""
+        few = source.startswith("random-model-")
+        return tuple(range(self.study.controls.seeds_per_random_model if few else self.study.seeds))
+
+
+def plan(study: Study, steps: int) -> Plan:
+    """The graph for budget `steps`, with half of it beside for the convergence test."""
+    made = Plan(study, steps)
+    _add_activations(made)
+    for source in made.sources:
+        for arm in study.arms:
+            for budget in (steps // 2, steps):
+                _add_stack(made, source, arm.name, arm.sae, budget)
+    if study.has_model:
+        _add_extras(made)
+    return made
+
+
+def _add_activations(made: Plan) -> None:
+    study = made.study
+    *before, target = activations_nodes(study.target, study.root_seed, "target activations")
+    made.model = before[0] if before else None
+    made.activations[TARGET] = target
+    if study.positive is not None:
+        (planted,) = activations_nodes(study.positive, study.root_seed, "planted dictionary")
+        made.activations[PLANTED] = planted
+        made.activations[PLANTED_GAUSSIAN] = _gaussian(planted, 0, "Gaussian twin of the planted data")
+    made.activations[GAUSSIAN] = _gaussian(target, 0, "Gaussian twin of the target")
+    made.activations[GAUSSIAN_2] = _gaussian(target, 1, "second Gaussian twin of the target")
+    if isinstance(study.target, CapturedSource):
+        for index in range(study.controls.random_models):
+            title = f"activations of random-weight model {index}"
+            (random,) = activations_nodes(study.target.untrained(index), study.root_seed, title)
+            made.activations[random_model(index)] = random
+
+
+def activations_nodes(source: Source, root: int, title: str = "activations") -> list[Node]:
+    """The node of a source, after that of the model which it needs, if any."""
+    if isinstance(source, CapturedSource) and source.random_model is None:
+        model = _model(source, root)
+        return [model, Node("activations", title, _fields(source, root), {"model": model})]
+    if isinstance(source, SurrogateSource):
+        of = activations_nodes(source.of, root)
+        fields = {"source": source.plain() | {"of": None}, "root_seed": root}
+        return [*of, Node("activations", title, fields, {"of": of[-1]})]
+    return [Node("activations", title, _fields(source, root))]
+
+
+def _fields(source: Source, root: int) -> dict[str, object]:
+    """A user's file counts by its content, not by its place."""
+    content = {"file_sha256": sha256(Path(source.path))} if isinstance(source, ExternalSource) else {}
+    return {"source": source.plain(), "root_seed": root, **content}
+
+
+def _model(source: CapturedSource, root: int) -> Node:
+    if source.pretrain is None:
+        raise UserError("the target of a study is a trained model; a random-weight model is a control")
+    fields = {"task": source.task.plain(), "model": source.model.plain(), "pretrain": source.pretrain.plain()}
+    return Node("model", f"transformer on {source.task.operation} mod {source.task.p}", {**fields, "root_seed": root})
+
+
+def _gaussian(of: Node, draw: int, title: str) -> Node:
+    fields = {"source": {"kind": "surrogate", "how": "gaussian", "draw": draw}, "root_seed": of.fields["root_seed"]}
+    return Node("activations", title, fields, {"of": of})
+
+
+def _add_stack(made: Plan, source: str, arm: str, sae: AnySAEConfig, steps: int) -> None:
+    activations, study, seeds = made.activations[source], made.study, made.seeds_of(source)
+    half = made.stacks.get((source, arm, steps // 2))
+    title = f"{source} {arm}: {len(seeds)} seeds, {steps} steps"
+    stack = stack_node(sae, study.training, steps, seeds, study.root_seed, activations, title, half)
+    made.stacks[source, arm, steps] = stack
+    name = f"measure {source} {arm} at {steps} steps"
+    made.measures[source, arm, steps] = measure_node(stack, activations, study.root_seed, name)
+
+
+def measure_node(stack: Node, activations: Node, root: int, title: str) -> Node:
+    """Measure a stack on the held-out rows of its activations."""
+    parents = {"stack": stack, "activations": activations}
+    return Node("measure", title, {"root_seed": root}, parents)
+
+
+def stack_node(
+    sae: AnySAEConfig,
+    training: TrainingConfig,
+    steps: int,
+    seeds: tuple[int, ...],
+    root: int,
+    activations: Node,
+    title: str,
+    half: Node | None = None,
+) -> Node:
+    """Train `seeds` of one SAE config for `steps` steps; `half` is the same at half the budget, whose trunk goes on."""
+    budget = training.model_copy(update={"steps": steps})
+    engine, _ = choose(sae, budget)
+    fields = {
+        "sae": sae.plain(),
+        "training": budget.plain() | {"engine": engine.name},
+        "seeds": list(seeds),
+        "root_seed": root,
+    }
+    return Node("stack", title, fields, {"activations": activations}, (half,) if half else ())
+
+
+def _add_extras(made: Plan) -> None:
+    """What is asked of the target's final SAEs only: effect on the model, Fourier planes."""
+    study, steps = made.study, made.steps
+    assert made.model is not None
+    target = made.activations[TARGET]
+    for arm in study.arms:
+        stack = made.stacks[TARGET, arm.name, steps]
+        parents = {"model": made.model, "activations": target, "stack": stack}
+        if study.controls.frozen_decoder:
+            frozen = arm.sae.model_copy(update={"freeze": "decoder"})
+            title = f"target {arm.name}, frozen random decoder"
+            made.frozen[arm.name] = stack_node(
+                frozen, study.training, steps, FROZEN_SEEDS, study.root_seed, target, title
+            )
+            parents["frozen"] = made.frozen[arm.name]
+        fields = {"root_seed": study.root_seed}
+        made.extras[f"splice {arm.name}"] = Node("splice", f"splice target {arm.name}", fields, parents)
+        parents = {"activations": target, "stack": stack, "model": made.model}
+        made.extras[f"fourier {arm.name}"] = Node("fourier", f"Fourier planes, target {arm.name}", fields, parents)

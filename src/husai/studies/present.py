@@ -1,0 +1,124 @@
+"""What the terminal shows of plans, records and verdicts: text made from records, and the same as JSON."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from husai.errors import UserError
+from husai.store.files import make_folder
+from husai.store.index import Results
+from husai.store.layout import read_record
+from husai.store.record import Measurement, RunRecord
+from husai.studies.study import Study
+
+REPORT = "report.html"
+
+
+def dry_run(study: Study, workers: int) -> tuple[dict[str, Any], str]:
+    """The plan at the first budget with ids, and the estimated time and disk."""
+    from husai.studies.estimate import estimate, width
+    from husai.studies.plan import plan
+
+    made = plan(study, study.budgets[0])
+    found = estimate(study, workers, width(study))
+    data = {
+        "study": study.plain(),
+        "nodes": [{"kind": n.kind, "id": n.id, "title": n.title} for n in made.nodes],
+        "seconds": {"low": round(found.low_seconds), "high": round(found.high_seconds)},
+        "bytes": found.bytes,
+        "workers": workers,
+    }
+    lines = [f"{n.kind:<12} {n.id}  {n.title}" for n in made.nodes]
+    low, high = _minutes(found.low_seconds), _minutes(found.high_seconds)
+    lines += [
+        f"budgets of steps: {', '.join(map(str, study.budgets))} (doubled until every arm has converged)",
+        f"time with {workers} processes: {low} if the first budget is enough, at most about {high}",
+        f"disk: about {found.bytes / 1e6:.0f} MB; nothing was run",
+    ]
+    return data, "\n".join(lines)
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.1f} min"
+
+
+def verdict(folder: Path, record: RunRecord) -> tuple[dict[str, Any], str]:
+    """Verdict in words and the path of the report, always last."""
+    found = record.facts["verdict"]
+    path = (folder / REPORT).resolve()
+    data = {"verdict": found, "run": str(folder), "report": str(path), "id": record.id}
+    return data, f"{found['state'].upper()}: {found['words']}\n{path}"
+
+
+def study(record: RunRecord) -> str:
+    """Tables of a study: stability of every arm on every source, and the contrasts."""
+    stability = Table(title=record.facts["question"], title_justify="left")
+    for column in ("source", "arm", "mcc_signed, alive", "mcc_signed, all", "explained variance", "L0"):
+        stability.add_column(column)
+    for m in record.select("mcc_signed", population="alive"):
+        place = {"source": m.scope["source"], "arm": m.scope["arm"]}
+        everything = record.get("mcc_signed", population="all", **place)
+        beside = [_first(record.select(name, **place)) for name in ("explained_variance", "l0")]
+        stability.add_row(*place.values(), _interval(m), _interval(everything), *beside)
+    contrasts = Table(title=f"beyond controls, margin {record.config['margin']:g}", title_justify="left")
+    for column in ("source", "against", "difference beyond it (95 %)", "90 %"):
+        contrasts.add_column(column)
+    for m in record.select("excess", population="alive", level="0.95"):
+        place = {"source": m.scope["source"], "control": m.scope["control"], "population": "alive"}
+        contrasts.add_row(
+            *list(place.values())[:2], _interval(m), _interval(record.get("excess", level="0.90", **place))
+        )
+    return _rendered(stability, contrasts)
+
+
+def record(found: RunRecord) -> str:
+    """Every measurement of a record."""
+    table = Table(title=f"{found.name}  ({found.kind} {found.id}, {found.status})", title_justify="left")
+    for column in ("what", "value", "unit"):
+        table.add_column(column, overflow="fold")
+    for m in found.measurements:
+        table.add_row(m.key, _interval(m), m.unit)
+    return _rendered(table)
+
+
+def _rendered(*tables: Table) -> str:
+    console = Console(highlight=False, soft_wrap=False)
+    with console.capture() as captured:
+        for table in tables:
+            console.print(table, markup=False)
+    return captured.get().rstrip()
+
+
+def _interval(m: Measurement) -> str:
+    if m.value is None:
+        return f"missing: {m.reason}"
+    bounds = m.interval
+    if bounds is None or bounds.low is None or bounds.high is None:
+        return f"{m.value:.4g}"
+    return f"{m.value:.4g} [{bounds.low:.4g}, {bounds.high:.4g}]"
+
+
+def _first(found: list[Measurement]) -> str:
+    return _interval(found[0]) if found else "not measured"
+
+
+def report(folder: Path, root: Path, to: Path | None) -> str:
+    """Path of the report that the run holds, or of one written afresh from its records into `to`."""
+    from husai.report.site import write_report
+
+    found = read_record(folder)
+    if found.kind != "study":
+        raise UserError(f"{folder} is a run of kind '{found.kind}': only studies have a report")
+    if to is None:
+        return str((folder / REPORT).resolve())
+    by_id = Results(root).by_id()
+    missing = [role for role, node in found.parents.items() if node not in by_id]
+    if missing:
+        raise UserError(f"the record of '{missing[0]}' is not below {root}: give the results folder with --results")
+    upstream = {role: (read_record(by_id[node]), by_id[node]) for role, node in found.parents.items()}
+    write_report(found, upstream, make_folder(to))
+    return str((to / REPORT).resolve())

@@ -1,0 +1,159 @@
+"""Running a study: plan, nodes in parallel, budgets doubled until converged, verdict, run folders, report."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from husai import events
+from husai.config import content_hash
+from husai.errors import HusaiError, Interrupted, UserError
+from husai.report.site import write_report
+from husai.store.files import make_folder
+from husai.store.index import Results
+from husai.store.layout import building, locked, read_record
+from husai.store.provenance import now, provenance
+from husai.store.record import RunRecord
+from husai.studies.conclude import Conclusion, conclude
+from husai.studies.executors.local import Failure, LocalExecutor
+from husai.studies.ledger import Ledger
+from husai.studies.node import Node, work_of
+from husai.studies.plan import Plan, plan
+from husai.studies.seed_folders import jobs_of, write_seed_folders
+from husai.studies.study import Study
+
+GO_ON = "run the same command again to go on"
+
+
+@dataclass
+class Run:
+    """One study in one results folder."""
+
+    study: Study
+    root: Path
+    workers: int = 2
+    records: dict[str, RunRecord] = field(default_factory=dict)
+    folders: dict[str, Path] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.results = Results(self.root)
+        self.folder = self.results.study_folder(self.study.name)
+
+    @property
+    def id(self) -> str:
+        """The study's id: the hash of its declaration."""
+        return content_hash({"kind": "study", "study": self.study.plain()})[:16]
+
+    def start(self) -> tuple[Path, RunRecord]:
+        """Run to the end and return the run folder and its record; a finished study is returned as it is.
+
+        Raises:
+            UserError: something the user must put right; another process runs this study.
+            Interrupted: stopped; what was finished is kept.
+        """
+        make_folder(self.folder)
+        done = self.results.experiment(self.study.name, self.id)
+        if done is not None:
+            events.log(f"already complete: {done}")
+            return done, read_record(done)
+        with locked(self.folder / self.id, f"study {self.study.name} in {self.root}"):
+            ledger = Ledger(self.folder)
+            ledger.write("started", self.id, self.study.name, config=self.study.plain())
+            try:
+                return self._through(ledger)
+            except (HusaiError, KeyboardInterrupt) as error:
+                ledger.failure(self.id, self.study.name, self.study.plain(), error)
+                raise
+
+    def _through(self, ledger: Ledger) -> tuple[Path, RunRecord]:
+        started, clock = now(), time.monotonic()
+        made, conclusion = self._until_converged(ledger)
+        self._nodes(made.extra, ledger)
+        date = ledger.first_start(self.id)
+        write_seed_folders(jobs_of(made), self.results, self.study.name, self.folders, self.records, ledger)
+        return self._file(made, conclusion, ledger, f"{self.study.name}_{date}_{self.id[:8]}", started, clock)
+
+    def _until_converged(self, ledger: Ledger) -> tuple[Plan, Conclusion]:
+        """Double the budget until every arm has converged, or the cap is reached."""
+        for steps in self.study.budgets[:-1]:
+            made = plan(self.study, steps)
+            self._nodes(made.needed, ledger)
+            conclusion = conclude(made, self.folders, self.records)
+            if conclusion.converged:
+                return made, conclusion
+            slow = [f"{source} {arm}" for (source, arm), c in conclusion.trained.items() if not c.converged]
+            events.log(f"not converged at {steps} steps, going on: {', '.join(slow)}")
+        made = plan(self.study, self.study.budgets[-1])
+        self._nodes(made.needed, ledger)
+        return made, conclude(made, self.folders, self.records)
+
+    def _nodes(self, nodes: Iterable[Node], ledger: Ledger) -> None:
+        """Compute what is not done yet."""
+        missing = []
+        for node in nodes:
+            record = self.results.node(node.kind, node.id)
+            if record is None:
+                missing.append(node)
+            else:
+                self._note(node, record)
+        failure = LocalExecutor(self.root, self.workers).run(
+            missing,
+            lambda node: work_of(node, self.results),
+            lambda node: ledger.write("started", node.id, node.title),
+            lambda node: self._finished(node, ledger),
+        )
+        if failure is not None:
+            self._fail(failure, ledger)
+        if events.stop_requested():
+            raise Interrupted(f"stopped; everything finished is kept: {GO_ON}")
+
+    def _finished(self, node: Node, ledger: Ledger) -> None:
+        record = self.results.node(node.kind, node.id)
+        if record is None:
+            raise UserError(f"{node.title}: its folder vanished while the study ran; {GO_ON}")
+        self._note(node, record)
+        ledger.write("finished", node.id, node.title, seconds=record.provenance.seconds)
+
+    def _note(self, node: Node, record: RunRecord) -> None:
+        self.records[node.id] = record
+        self.folders[node.id] = self.results.node_folder(node.kind, node.id)
+
+    def _fail(self, failure: Failure, ledger: Ledger) -> None:
+        ledger.failure(failure.node.id, failure.node.title, failure.node.fields, failure.error, failure.trace)
+        if isinstance(failure.error, HusaiError):
+            raise failure.error
+        where = f"the trace is in {ledger.path}; finished parts are kept"
+        raise UserError(f"{failure.node.title} failed ({failure.error}); {where}: {GO_ON}")
+
+    def _file(
+        self, made: Plan, conclusion: Conclusion, ledger: Ledger, name: str, started: str, clock: float
+    ) -> tuple[Path, RunRecord]:
+        """Write the study's own run folder, with the report inside when it is renamed."""
+        parents = {role: node.id for role, node in made.roles().items()}
+        with building(self.folder / name, self.id) as draft:
+            record = RunRecord(
+                id=self.id,
+                kind="study",
+                name=self.study.name,
+                status="ran",
+                config=self.study.plain(),
+                seeds={"root_seed": self.study.root_seed, "seeds": self.study.seeds},
+                parents=parents,
+                provenance=provenance(started, time.monotonic() - clock),
+                measurements=conclusion.measurements,
+                facts=conclusion.facts,
+            )
+            upstream = {role: (self.records[i], self.folders[i]) for role, i in parents.items()}
+            write_report(record, upstream, draft.path)
+            record = draft.complete(record)
+        tag = "" if conclusion.decision.state == "supported" else "negative result"
+        ledger.write("finished", self.id, self.study.name, tag, verdict=conclusion.decision.state)
+        return self.folder / name, record
+
+
+def default_workers() -> int:
+    """One process a core, at most 8: each has one thread."""
+    return max(1, min(8, os.cpu_count() or 1))

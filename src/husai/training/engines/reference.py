@@ -1,0 +1,98 @@
+"""The readable truth: plain autograd in float32, one seed after the other.
+
+Seeds are computed apart on purpose: the gradient of a batched product over seeds is not bit-equal to that of one seed
+alone (measured on CPU), and a stack must give each seed exactly what it would get alone.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.optim.adam import adam
+
+from husai.saes.config import AnySAEConfig
+from husai.saes.parameters import Parameters
+from husai.saes.registry import architecture
+from husai.training.config import TrainingConfig
+from husai.training.coupling.coupling import Coupling
+from husai.training.dead import dead_mask, update_
+from husai.training.engines.engine import SeedTerms
+from husai.training.freezing import drop_frozen_, hold_near_start_
+from husai.training.state import TrainState
+
+
+class ReferenceEngine:
+    """Engine `reference`: supports every architecture and every coupling."""
+
+    name = "reference"
+
+    def __init__(self, config: AnySAEConfig, training: TrainingConfig, coupling: Coupling | None = None) -> None:
+        self.config, self.training, self.coupling = config, training, coupling
+        self.arch = architecture(config)
+
+    def refuses(self, config: AnySAEConfig, coupling: Coupling | None) -> str:
+        """Nothing is refused."""
+        return ""
+
+    def step(self, state: TrainState, x_SBD: Tensor, lr: float) -> SeedTerms:
+        """Gradients by autograd, dense Adam, then the architecture's constraint."""
+        terms, grads = [], []
+        for seed in range(state.seeds):
+            seed_terms, seed_grads = self._gradients(state, seed, x_SBD[seed].clone())
+            terms.append(seed_terms)
+            grads.append(seed_grads)
+        if self.coupling is not None:
+            self._pull(state, terms, grads)
+        for seed_grads in grads:
+            drop_frozen_(self.config.freeze, seed_grads)
+        self._update(state, grads, lr)
+        return terms
+
+    def _gradients(self, state: TrainState, seed: int, x_BD: Tensor) -> tuple[dict[str, Tensor], Parameters]:
+        # Copies start on a 64-byte boundary, views of a stack need not, and the matrix library rounds by alignment.
+        p = {name: tensor[seed].detach().clone().requires_grad_() for name, tensor in state.parameters.items()}
+        rows = state.step * x_BD.shape[0]
+        dead = dead_mask(state.last_fired_SF[seed], rows, self.config.dead_after)
+        terms, codes = self.arch.objective(self.config, p, x_BD, dead)
+        total = torch.stack(list(terms.values())).sum()
+        grads = torch.autograd.grad(total, list(p.values()), materialize_grads=True)
+        update_(state.last_fired_SF[seed], codes.fired(), rows + x_BD.shape[0])
+        # The fused Adam reads memory in order: a transposed gradient would be applied to the wrong weights.
+        whole = {name: grad.contiguous() for name, grad in zip(p, grads, strict=True)}
+        return {name: term.detach() for name, term in terms.items()}, whole
+
+    def _pull(self, state: TrainState, terms: SeedTerms, grads: list[Parameters]) -> None:
+        assert self.coupling is not None
+        pulled, gradient_SFO = self.coupling.pull(state.step, state.parameters["W_dec"])
+        for seed, (extra, seed_grads) in enumerate(zip(pulled, grads, strict=True)):
+            terms[seed] |= extra
+            seed_grads["W_dec"] = seed_grads["W_dec"] + gradient_SFO[seed]
+
+    @torch.no_grad()
+    def _update(self, state: TrainState, grads: list[Parameters], lr: float) -> None:
+        slots = [(name, seed) for seed in range(state.seeds) for name in state.parameters]
+        adam(
+            [state.parameters[name][seed] for name, seed in slots],
+            [grads[seed][name] for name, seed in slots],
+            [state.m[name][seed] for name, seed in slots],
+            [state.v[name][seed] for name, seed in slots],
+            [],
+            [torch.tensor(float(state.step)) for _ in slots],
+            fused=True,
+            amsgrad=False,
+            beta1=self.training.beta1,
+            beta2=self.training.beta2,
+            lr=lr,
+            weight_decay=0.0,
+            eps=self.training.eps,
+            maximize=False,
+        )
+        for seed in range(state.seeds):
+            self._constrain(state, seed)
+        state.step += 1
+
+    def _constrain(self, state: TrainState, seed: int) -> None:
+        if self.config.freeze != "decoder":  # normalising a frozen row would still change its last bits
+            self.arch.constrain_(self.config, {name: t[seed] for name, t in state.parameters.items()})
+        if self.config.freeze == "soft_decoder":
+            hold_near_start_(state.parameters["W_dec"][seed], torch.from_numpy(state.snapshots[0][seed]))

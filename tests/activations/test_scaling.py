@@ -1,0 +1,103 @@
+"""Centre, scale, undo, fold: the codes of a folded SAE on raw rows are those of the SAE on scaled rows."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from husai.activations.scaling import Scaling, Weights
+from husai.errors import UserError
+
+RNG = np.random.default_rng(8)
+X = (7 * RNG.standard_normal((500, 12)) @ RNG.standard_normal((12, 12)) + 40).astype(np.float32)
+
+
+def explained(x: np.ndarray, x_hat: np.ndarray) -> float:
+    x, x_hat = x.astype(float), x_hat.astype(float)
+    return 1 - ((x - x_hat) ** 2).sum() / ((x - x.mean(0)) ** 2).sum()
+
+
+def test_scaled_rows_have_mean_zero_and_mean_square_norm_d(make_cache):
+    for scaling in (Scaling.fit(X), Scaling.of(make_cache(X))):
+        y = scaling.apply(X).astype(float)
+        assert np.abs(y.mean(0)).max() < 1e-4
+        assert (y**2).sum(1).mean() == pytest.approx(12, rel=1e-5)
+        assert np.allclose(scaling.undo(scaling.apply(X)), X, atol=1e-3)
+
+
+@settings(max_examples=30, deadline=None)
+@given(size=st.floats(1e-4, 1e4), shift=st.floats(-100, 100))
+def test_size_and_shift_of_the_data_vanish(size, shift):
+    y = Scaling.fit(X * size + shift).apply((X * size + shift).astype(np.float32))
+    assert (y.astype(float) ** 2).sum(1).mean() == pytest.approx(12, rel=1e-2)
+
+
+def test_numpy_and_torch_give_the_same_bits_in_any_batch():
+    scaling = Scaling.fit(X)
+    whole = scaling.apply(X)
+    assert whole.dtype == np.float32
+    assert np.array_equal(scaling.apply(torch.tensor(X)).numpy(), whole)
+    assert np.array_equal(scaling.apply(X[3:8]), whole[3:8])
+    assert np.array_equal(scaling.undo(torch.tensor(whole)).numpy(), scaling.undo(whole))
+
+
+def test_identity_changes_nothing():
+    assert np.array_equal(Scaling.identity(12).apply(X), X)
+
+
+def encode(w: Weights, x: np.ndarray) -> np.ndarray:
+    return (x - w.b_dec_D if w.apply_b_dec_to_input else x) @ w.W_enc_DF + w.b_enc_F
+
+
+def random_weights(apply_b_dec: bool) -> Weights:
+    shapes = ((12, 20), (20,), (20, 12), (12,))
+    return Weights(*(RNG.standard_normal(shape) for shape in shapes), apply_b_dec_to_input=apply_b_dec)
+
+
+@pytest.mark.parametrize("apply_b_dec", [True, False])
+def test_folding_keeps_codes_and_explained_variance(apply_b_dec):
+    scaling, weights = Scaling.fit(X), random_weights(apply_b_dec)
+    x = X.astype(np.float64)
+    y = (x - scaling.mean_D.astype(float)) * scaling.factor
+    folded = scaling.fold(weights)
+    assert np.allclose(encode(folded, x), encode(weights, y), atol=1e-8)
+    codes = np.maximum(encode(weights, y), 0)
+    y_hat, x_hat = codes @ weights.W_dec_FD + weights.b_dec_D, codes @ folded.W_dec_FD + folded.b_dec_D
+    assert np.allclose(x_hat, y_hat / scaling.factor + scaling.mean_D, atol=1e-8)
+    assert explained(x, x_hat) == pytest.approx(explained(y, y_hat), rel=1e-6)
+
+
+@pytest.mark.parametrize("apply_b_dec", [True, False])
+def test_unfold_undoes_fold(apply_b_dec):
+    scaling, weights = Scaling.fit(X), random_weights(apply_b_dec)
+    back = scaling.unfold(scaling.fold(weights))
+    for name in ("W_enc_DF", "b_enc_F", "W_dec_FD", "b_dec_D"):
+        assert np.allclose(getattr(back, name), getattr(weights, name), atol=1e-9)
+    assert back.apply_b_dec_to_input is apply_b_dec
+
+
+def test_stored_and_read_back_to_the_bit():
+    scaling = Scaling.fit(X, "blocks.0.hook_resid_post")
+    again = Scaling.from_arrays(scaling.to_arrays(), scaling.hook_name)
+    assert np.array_equal(again.apply(X), scaling.apply(X))
+    assert (again.factor, again.hook_name) == (scaling.factor, "blocks.0.hook_resid_post")
+
+
+@pytest.mark.parametrize("lost", ["scale_mean_D", "scale_factor"])
+def test_a_damaged_scaling_is_refused(lost):
+    arrays = Scaling.fit(X).to_arrays()
+    with pytest.raises(UserError, match="missing or damaged"):
+        Scaling.from_arrays({k: v for k, v in arrays.items() if k != lost})
+    with pytest.raises(UserError, match="missing or damaged"):
+        Scaling.from_arrays(arrays | {lost: np.zeros((2, 2))})
+
+
+def test_nothing_to_scale():
+    with pytest.raises(UserError, match="no variance"):
+        Scaling.fit(np.ones((5, 3)))
+    for wrong in (0.0, -1.0, float("nan"), float("inf")):
+        with pytest.raises(UserError, match="positive"):
+            Scaling(np.zeros(2), wrong)

@@ -1,0 +1,109 @@
+"""Stacks on disk: saved, loaded, the same outputs; anything changed is one clear line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from husai.errors import UserError
+from husai.saes.config import AnySAEConfig, ReluL1Config, TopKConfig, check_sizes
+from husai.saes.controls import pca_directions, permuted_decoder, random_decoder, untrained
+from husai.saes.stack import SAEStack, load_stack
+from husai.store.tensors import load_arrays, read_metadata, save_arrays
+from husai.training.config import TrainingConfig
+from husai.training.state import start
+
+CONFIGS: list[AnySAEConfig] = [TopKConfig(d_sae=20, k=3), ReluL1Config(d_sae=20, l1=0.2, decoder_norm="free")]
+
+
+def made(config: AnySAEConfig) -> SAEStack:
+    state = start(config, TrainingConfig(), 8, (0, 4), root=1)
+    generator = torch.Generator().manual_seed(0)
+    for tensor in state.parameters.values():
+        tensor += 0.05 * torch.randn(tensor.shape, generator=generator)
+    return SAEStack(config, (0, 4), state.parameters, torch.randn(8, generator=generator), 1.7, "blocks.0.hook_x")
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_a_loaded_stack_gives_the_same_outputs(config: AnySAEConfig, tmp_path: Path) -> None:
+    stack, x = made(config), torch.randn(50, 8)
+    again = load_stack(stack.save(tmp_path / "stack.safetensors"))
+    assert (again.seeds, again.hook_name, again.config, again.factor) == (stack.seeds, stack.hook_name, config, 1.7)
+    for i in range(2):
+        assert torch.equal(again[i].encode(x).dense(), stack[i].encode(x).dense())
+        assert torch.equal(again[i](x), stack[i](x))
+
+
+def test_views_are_those_of_the_field() -> None:
+    sae = made(CONFIGS[0])[0]
+    x = torch.randn(5, 8)
+    scaled = (x - sae.mean_D) * sae.factor
+    assert sae.W_enc.shape == (8, 20) and sae.W_dec.shape == (20, 8)
+    pre = (scaled - sae.b_dec) @ sae.W_enc + sae.b_enc
+    assert torch.allclose(sae.encode(x).dense().max(1).values, pre.max(1).values, atol=1e-5)
+
+
+def changed(path: Path, **arrays: np.ndarray | None) -> Path:
+    held, meta = load_arrays(path), read_metadata(path)
+    for name, array in arrays.items():
+        key = name.replace("__", ".")
+        held.pop(key) if array is None else held.update({key: array})
+    return save_arrays(path.with_name("changed.safetensors"), held, meta)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "says"),
+    [
+        ({"W_dec": None}, "W_dec is missing"),
+        ({"scaling__mean": None}, "scaling is missing"),
+        ({"W_enc": np.zeros((2, 8, 20), np.float32)}, "W_enc has shape"),
+        ({"b_enc": np.full((2, 20), np.nan, np.float32)}, "b_enc holds NaN"),
+    ],
+)
+def test_a_changed_stack_is_refused(arrays: dict[str, np.ndarray | None], says: str, tmp_path: Path) -> None:
+    path = made(CONFIGS[0]).save(tmp_path / "stack.safetensors")
+    with pytest.raises(UserError, match=says):
+        load_stack(changed(path, **arrays))
+
+
+def test_a_truncated_or_foreign_file_is_refused(tmp_path: Path) -> None:
+    path = made(CONFIGS[0]).save(tmp_path / "stack.safetensors")
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(UserError, match="not a whole safetensors file"):
+        load_stack(path)
+    save_arrays(path, {"a": np.zeros(3)})
+    with pytest.raises(UserError, match="not a husai stack"):
+        load_stack(path)
+
+
+def test_k_must_be_sparse() -> None:
+    with pytest.raises(UserError, match="k = 8 is not sparse for d_in = 8"):
+        check_sizes(TopKConfig(d_sae=20, k=8), 8)
+    assert "half of min" in check_sizes(TopKConfig(d_sae=20, k=4), 8)[0]
+    assert check_sizes(TopKConfig(d_sae=20, k=3), 8) == []
+    with pytest.raises(UserError, match="aux_k"):
+        check_sizes(TopKConfig(d_sae=20, k=3, aux_k=21), 8)
+
+
+def test_controls_are_what_they_say() -> None:
+    stack = made(CONFIGS[0])
+    fresh = untrained(stack, root=1)
+    assert torch.equal(fresh.parameters["W_dec"], start(CONFIGS[0], TrainingConfig(), 8, (0, 4), 1).parameters["W_dec"])
+    random = random_decoder(stack, root=1)
+    assert torch.equal(random.parameters["W_enc"], stack.parameters["W_enc"])
+    assert torch.allclose(random.parameters["W_dec"].norm(dim=-1), torch.ones(2, 20))
+    assert not torch.equal(random.parameters["W_dec"], fresh.parameters["W_dec"]), "controls have their own stream"
+    permuted = permuted_decoder(stack, root=1).parameters["W_dec"][0]
+    assert sorted(map(tuple, permuted.tolist())) == sorted(map(tuple, stack.parameters["W_dec"][0].tolist()))
+    assert not torch.equal(permuted, stack.parameters["W_dec"][0])
+
+
+def test_pca_directions_against_the_covariance() -> None:
+    x = np.random.default_rng(0).normal(size=(300, 6)) * [5, 3, 2, 1, 1, 1]
+    found = pca_directions(x, 2)
+    _, vectors = np.linalg.eigh(np.cov(x.T))
+    assert np.allclose(np.abs(np.sum(found * vectors[:, [-1, -2]].T, axis=1)), 1)
+    assert np.allclose(found @ found.T, np.eye(2), atol=1e-12)

@@ -1,0 +1,66 @@
+"""T51. Claimed: features "redistribute" at one layer. True: one SAE ran over layers whose norms differ, and the largest
+layer owned the loss. husai scales each hook by its own statistics, and stores and folds that scale with the SAE."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from husai.activations.capture import capture
+from husai.activations.scaling import Scaling, Weights
+from husai.models.config import TransformerConfig
+from husai.tasks.modular import ModularConfig
+
+HOOKS = ("blocks.0.hook_resid_post", "blocks.1.hook_resid_post")
+
+
+@pytest.fixture
+def layers(tmp_path):
+    """Two layers of one model, the second with norms about twenty times as large."""
+    task = ModularConfig(p=23).build()
+    model = TransformerConfig(n_layers=2, d_model=16, n_heads=2, d_mlp=32).fitted(task).build(seed=0)
+    with torch.no_grad():
+        model.blocks[1].mlp.W_out *= 40  # type: ignore[union-attr]
+    return [capture(model, task, hook, tmp_path / hook) for hook in HOOKS]
+
+
+def share_of_loss(rows: list[np.ndarray]) -> float:
+    """Share of the second layer in the squared error of the mean predictor."""
+    energy = [((x - x.mean(0)) ** 2).sum(1).mean() for x in rows]
+    return energy[1] / sum(energy)
+
+
+def test_with_one_scale_the_large_layer_owns_the_loss_and_with_its_own_it_does_not(layers):
+    raw = [cache.to_array() for cache in layers]
+    assert share_of_loss(raw) > 0.9
+    common = Scaling.fit(np.concatenate(raw))
+    assert share_of_loss([common.apply(x) for x in raw]) > 0.9
+    own = [Scaling.of(cache).apply(x) for cache, x in zip(layers, raw, strict=True)]
+    assert share_of_loss(own) == pytest.approx(0.5, abs=1e-3)
+    for y in own:
+        assert (y.astype(float) ** 2).sum(1).mean() == pytest.approx(16, rel=1e-4)
+
+
+def test_the_scale_names_its_hook_and_travels_with_the_sae(layers):
+    scalings = [Scaling.of(cache) for cache in layers]
+    assert [s.hook_name for s in scalings] == list(HOOKS)
+    assert scalings[0].factor > 5 * scalings[1].factor
+    for scaling in scalings:
+        again = Scaling.from_arrays(scaling.to_arrays(), scaling.hook_name)
+        assert (again.factor, again.mean_D.tobytes()) == (scaling.factor, scaling.mean_D.tobytes())
+
+
+def test_a_folded_sae_reads_raw_rows_of_its_own_hook(layers):
+    rng = np.random.default_rng(0)
+    weights = Weights(rng.standard_normal((16, 8)), np.zeros(8), rng.standard_normal((8, 16)), np.zeros(16), True)
+    x = layers[1].to_array().astype(np.float64)
+    right, wrong = (Scaling.of(cache) for cache in (layers[1], layers[0]))
+    scaled = (x - right.mean_D) * right.factor
+    expected = scaled @ weights.W_enc_DF
+
+    def codes(folded: Weights) -> np.ndarray:
+        return (x - folded.b_dec_D) @ folded.W_enc_DF + folded.b_enc_F
+
+    assert np.allclose(codes(right.fold(weights)), expected, atol=1e-5)
+    assert np.abs(codes(wrong.fold(weights)) - expected).max() > 1
