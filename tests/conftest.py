@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import sys
+from pathlib import Path
 
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[name] = "1"  # before NumPy or torch is imported
 
 from collections.abc import Iterator  # noqa: E402
+from types import ModuleType  # noqa: E402
+from typing import Any  # noqa: E402
 
 import pytest  # noqa: E402
 
@@ -20,3 +25,25 @@ def nobody_asked_to_stop() -> Iterator[None]:
     events.clear_stop()
     yield
     events.clear_stop()
+
+
+def _module(path: Path) -> ModuleType:
+    """A helper of the tests that is no test itself, under its own name."""
+    spec = importlib.util.spec_from_file_location(f"husai_tests_{path.stem}", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def studies() -> ModuleType:
+    """`tests/report/built.py`: complete studies on disk without any training."""
+    return _module(Path(__file__).parent / "report" / "built.py")
+
+
+@pytest.fixture(scope="session")
+def built_study(studies: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """One complete study, shared by all tests: look, do not touch (`studies.copy` gives one's own)."""
+    return studies.build(tmp_path_factory.mktemp("built") / "results")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from husai import events
 from husai.activations.cache import ActivationCache
@@ -12,8 +13,8 @@ from husai.activations.capture import capture, chosen_positions
 from husai.activations.manifest import MANIFEST
 from husai.errors import Interrupted, UserError
 from husai.models.config import TransformerConfig
+from husai.models.hooks import HookPoint, hook_points
 from husai.models.hooks import capture as read_hooks
-from husai.models.hooks import hook_points
 
 HOOK = "blocks.0.hook_resid_post"
 
@@ -89,6 +90,24 @@ def test_the_model_is_left_as_it_was(model, task, tmp_path):
     assert model.training
     assert not any(point.active for point in hook_points(model).values())
     assert all(p.grad is None for p in model.parameters())
+
+
+class Dropping(nn.Module):
+    """An embedding with dropout, which acts in training mode only."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table, self.dropout, self.hook = nn.Embedding(14, 5), nn.Dropout(0.5), HookPoint()
+
+    def forward(self, tokens_BT: torch.Tensor) -> torch.Tensor:
+        return self.hook(self.dropout(self.table(tokens_BT)))
+
+
+def test_the_model_is_read_in_evaluation_mode(task, tmp_path):
+    model = Dropping().train()
+    cache = capture(model, task, "hook", tmp_path / "c", positions="all")
+    assert np.array_equal(cache.to_array(), model.table.weight.detach().numpy()[task.tokens_NT.ravel()])
+    assert model.training
 
 
 def test_progress_is_reported(model, task, tmp_path, heard):

@@ -44,6 +44,13 @@ def test_numpy_and_torch_give_the_same_bits_in_any_batch():
     assert np.array_equal(scaling.undo(torch.tensor(whole)).numpy(), scaling.undo(whole))
 
 
+def test_what_is_folded_is_what_was_applied():
+    """Rows are scaled in float32; folding in float64 must use the very same mean and factor."""
+    scaling = Scaling(np.full(3, 0.1), 0.1)
+    assert scaling.factor == float(np.float32(0.1)) != 0.1
+    assert scaling.mean_D.dtype == np.float32
+
+
 def test_identity_changes_nothing():
     assert np.array_equal(Scaling.identity(12).apply(X), X)
 

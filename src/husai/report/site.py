@@ -11,6 +11,7 @@ import jinja2
 from markupsafe import Markup
 
 from husai import events
+from husai.errors import UserError
 from husai.report import metric_tables, model_tables, tables
 from husai.report.cells import Cell
 from husai.report.features import FILE, Features, features
@@ -47,6 +48,8 @@ def write_report(record: RunRecord, upstream: Mapping[str, tuple[RunRecord, Path
     Raises:
         UserError: a record that is no study, a file that a record lists and that is not readable, a full disk.
     """
+    if record.kind != "study":
+        raise UserError(f"record {record.id} is of kind '{record.kind}': only a study has a report")
     view = View.of(record, upstream)
     found = (forest(view), over_steps(view), reconstruction(view), matches(view), density(view))
     made = Made(view, {figure.name: figure for figure in found}, features(view))

@@ -87,12 +87,14 @@ def stability(view: View) -> Table:
         columns += [Column(view.arm(i), group) for i in range(len(view.arms))]
         columns.append(Column("difference", group))
     columns.append(Column("units", text=True))
-    rows = [[source_name(source), *_stabilities(view, source), _units(view, source)] for source in view.groups]
+    rows = [[source_name(view, source), *_stabilities(view, source), _units(view, source)] for source in view.groups]
     return Table("stability", "Stability between seeds, by source and arm", columns, rows)
 
 
-def source_name(name: str) -> Cell:
-    return Words(name, "", style="source")
+def source_name(view: View, name: str, part: str = "source") -> Cell:
+    """A source's name, as the scope of the record's measurements has it."""
+    key = next((m.key for m in view.record.measurements if m.scope.get(part) == name), None)
+    return Words(name, f"{view.id}#{key}" if key else "", f"scope.{part}", "source")
 
 
 def _stabilities(view: View, source: str) -> list[Cell]:
@@ -127,13 +129,15 @@ def excess(view: View) -> Table:
             columns.append(Column((narrow, " interval"), group))
     columns.append(Column("the rule says", text=True))
     calls = _calls(view)
-    rows = [[contrast_name(pair), *_excesses(view, *pair), calls.get(pair, role_of(pair))] for pair in contrasts(view)]
+    rows = [
+        [contrast_name(view, pair), *_excesses(view, *pair), calls.get(pair, role_of(pair))] for pair in contrasts(view)
+    ]
     return Table("excess", "Excess of the difference over each control", columns, rows)
 
 
-def contrast_name(pair: tuple[str, str]) -> Cell:
+def contrast_name(view: View, pair: tuple[str, str]) -> Cell:
     """`target beyond gaussian`."""
-    return (source_name(pair[0]), " beyond ", source_name(pair[1]))
+    return (source_name(view, pair[0]), " beyond ", source_name(view, pair[1], "control"))
 
 
 def role_of(pair: tuple[str, str]) -> Cell:
@@ -166,7 +170,7 @@ QUALITY: list[tuple[str, str, dict[str, str]]] = [
     ("dead share", "dead_share", {}),
     ("alive latents", "alive", {}),
     ("cosine to own init", "cosine_to_init", {}),
-    ("own nearest neighbour", "own_nearest_neighbour", {"population": "alive"}),
+    ("own neighbour", "own_nearest_neighbour", {"population": "alive"}),
 ]
 
 
@@ -177,14 +181,14 @@ def quality(view: View) -> Table:
     for source in view.sources:
         for i, arm in enumerate(view.arms):
             found = [view.get(name, source=source, arm=arm, **scope) for _, name, scope in QUALITY]
-            rows.append([source_name(source), view.arm(i), *(cell(m, view.id, with_interval) for m in found)])
+            rows.append([source_name(view, source), view.arm(i), *(cell(m, view.id, with_interval) for m in found)])
     return Table("quality", "What the stability is worth: quality of the same dictionaries", columns, rows)
 
 
 def sources(view: View) -> Table:
     """What every source is, in the words of its record."""
     found = sorted(view.facts.get("sources", {}), key=source_order)
-    rows: list[list[Cell]] = [[source_name(name), view.fact(f"facts.sources.{name}")] for name in found]
+    rows: list[list[Cell]] = [[source_name(view, name), view.fact(f"facts.sources.{name}")] for name in found]
     columns = [Column("source", text=True), Column("rows", text=True)]
     return Table("sources", "Where the activations come from", columns, rows, wordy=True)
 
@@ -208,7 +212,7 @@ def convergence(view: View) -> Table:
         at, scope = f"facts.convergence.{i}", {"source": entry["source"], "arm": entry["arm"]}
         state = Flag(entry["converged"], f"{view.id}@{at}.converged", "converged", "not converged")
         changes = [view.get(name, **scope) for name in ("statistic_change_bound", "explained_variance_change")]
-        row: list[Cell] = [source_name(entry["source"]), view.arm(view.arms.index(entry["arm"])), state]
+        row: list[Cell] = [source_name(view, entry["source"]), view.arm(view.arms.index(entry["arm"])), state]
         rows.append([*row, *(cell(m, view.id) for m in changes), view.fact(f"{at}.words")])
     return Table("convergence", "Does training twice as long change anything?", columns, rows, wordy=True)
 
@@ -222,5 +226,5 @@ def planted(view: View) -> Table:
         for i, arm in enumerate(view.arms):
             wanted = [(STATISTIC, {"population": "alive"}), ("mcc_to_truth", {}), ("explained_variance", {})]
             found = [view.get(name, source=source, arm=arm, **scope) for name, scope in wanted]
-            rows.append([source_name(source), view.arm(i), *(cell(m, view.id, with_interval) for m in found)])
+            rows.append([source_name(view, source), view.arm(i), *(cell(m, view.id, with_interval) for m in found)])
     return Table("planted", "Consistent and true: the planted dictionary", columns, rows)

@@ -10,7 +10,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from husai.errors import UserError
 from husai.report.cells import Cell, Missing, Number, Words, fact
 from husai.store.files import read_json
 from husai.store.record import Measurement, RunRecord
@@ -118,15 +117,8 @@ class View:
 
     @cached_property
     def arms(self) -> list[str]:
-        """Names of the arms.
-
-        Raises:
-            UserError: the record declares none.
-        """
-        arms = [arm["name"] for arm in self.record.config.get("arms", ())]
-        if not arms:
-            raise UserError(f"record {self.id} ({self.record.kind}) declares no arms: a report is made of a study")
-        return arms
+        """Names of the arms."""
+        return [arm["name"] for arm in self.record.config["arms"]]
 
     @property
     def steps(self) -> int:

@@ -123,19 +123,28 @@ def _expected(path: Path, root: Path | None) -> bool:
 
 
 def _run(folder: Path, root: Path | None, library: Library, done: Audit) -> None:
-    def finding(text: str) -> None:
-        done.findings.append(f"{folder.relative_to(done.folder)}: {text}")
-
+    """Every check of one run folder; a check that cannot be made is a finding and stops no other."""
+    name = folder.relative_to(done.folder) if folder != done.folder else Path(folder.name)
     done.count("run folders")
     try:
         record = read_record(folder)
-        found = [*_marker(folder), *_files(folder, record, done), *_texts(folder, record)]
-        found += [*_references(record, library, done), *(_relations(folder, record, root, library) if root else ())]
-        for text in found:
-            finding(text)
-        _report(folder, record, library, root is not None, done)
-    except (UserError, OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        finding(str(error))
+    except UserError as error:
+        done.findings.append(f"{name}: {error}")
+        return
+    checks = [
+        lambda: _marker(folder),
+        lambda: _files(folder, record, done),
+        lambda: _texts(folder, record),
+        lambda: _references(record, library, done),
+        lambda: _relations(folder, record, root, library),
+        lambda: _report(folder, record, library, root is not None, done),
+        lambda: _summary(folder),
+    ]
+    for check in checks:
+        try:
+            done.findings += [f"{name}: {text}" for text in check()]
+        except (UserError, OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            done.findings.append(f"{name}: {' '.join(str(error).split())}")
 
 
 def _marker(folder: Path) -> Iterator[str]:
@@ -185,8 +194,10 @@ def _references(record: RunRecord, library: Library, done: Audit) -> Iterator[st
                 yield f"{measurement.key}: refers to {name}, which record {run} does not list"
 
 
-def _relations(folder: Path, record: RunRecord, root: Path, library: Library) -> Iterator[str]:
+def _relations(folder: Path, record: RunRecord, root: Path | None, library: Library) -> Iterator[str]:
     """Parents are here, references of measurements lead to records that are here, a node's name is its id."""
+    if root is None:
+        return
     for role, run in record.parents.items():
         if run not in library.folders:
             yield f"parent {run} ({role}) is not here"
@@ -197,33 +208,33 @@ def _relations(folder: Path, record: RunRecord, root: Path, library: Library) ->
         yield f"the folder is named for another run than {record.kind}-{record.id}"
 
 
-def _report(folder: Path, record: RunRecord, library: Library, whole: bool, done: Audit) -> None:
+def _report(folder: Path, record: RunRecord, library: Library, whole: bool, done: Audit) -> Iterator[str]:
+    """Everything on the page is looked up again."""
     path = folder / REPORT
-    name = path.relative_to(done.folder)
     if not path.is_file():
         if record.kind == "study":
-            done.findings.append(f"{name}: a study without its report")
+            yield f"{REPORT}: a study without its report"
         return
     page = audit_page(path, library, record, whole)
     done.count("reports")
     for what, n in page.checked.items():
         done.count(f"{what} in reports", n)
-    done.findings += [f"{name}: {text}" for text in page.findings]
     if page.unreachable and not whole:
-        done.notes.append(f"{name}: {page.unreachable} references lead to records that are not here; not checked")
-    done.findings += [f"{folder.relative_to(done.folder) / SUMMARY}: {text}" for text in _summary(folder)]
+        done.notes.append(f"{REPORT}: {page.unreachable} references lead to records that are not here; not checked")
+    for text in page.findings:
+        yield f"{REPORT}: {text}"
 
 
 def _summary(folder: Path) -> Iterator[str]:
     """Every number of the summary stands in the report, where it was looked up."""
-    if not (folder / SUMMARY).is_file():
+    if not (folder / SUMMARY).is_file() or not (folder / REPORT).is_file():
         return
     page = read_page(folder / REPORT)
     held = {word for element in page.elements if element.referenced for word in _tokens(element.text)}
     text = (folder / SUMMARY).read_text(encoding="utf-8").replace("|", " ").replace("*", " ").replace("`", " ")
     for word in _tokens(text):
         if word not in held:
-            yield f"the number '{word}' does not stand in {REPORT}"
+            yield f"{SUMMARY}: the number '{word}' does not stand in {REPORT}"
 
 
 def _tokens(text: str) -> list[str]:

@@ -23,15 +23,19 @@ def disk_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in _FULL:
-            raise UserError(
-                f"no space left while writing {path}: free some and run the same command again; finished parts are kept"
-            ) from None
-        if error.errno in _FORBIDDEN:
-            raise UserError(f"cannot write {path}: choose another folder with --results or change its rights") from None
-        if error.errno == errno.ENOTDIR or isinstance(error, FileExistsError | NotADirectoryError):
-            raise UserError(f"cannot write {path}: a file stands where a folder is needed; choose another") from None
-        raise
+        raise UserError(_refusal(path, error)) from None
+
+
+def _refusal(path: Path, error: OSError) -> str:
+    """What the disk said, and what to do."""
+    if error.errno in _FULL:
+        return f"no space left while writing {path}: free some and run the same command again; finished parts are kept"
+    if error.errno in _FORBIDDEN:
+        return f"cannot write {path}: choose another folder with --results or change its rights"
+    if isinstance(error, FileExistsError | NotADirectoryError):
+        return f"cannot write {path}: a file stands where a folder is needed; choose another"
+    said = error.strerror or type(error).__name__
+    return f"cannot write {path} ({said}): look at the disk, or choose another folder with --results"
 
 
 def make_folder(path: Path) -> Path:
@@ -55,7 +59,10 @@ def sync(path: Path) -> None:
 
 
 def write_bytes(path: Path, data: bytes) -> Path:
-    """Write a whole file under a temporary name, then rename: never half of it, even when killed."""
+    """Write a whole file under a temporary name, then rename: never half of it, even when killed.
+
+    A kill may leave the temporary file behind; `remove_temporary` finds it.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with disk_errors(path):
         try:
@@ -67,6 +74,12 @@ def write_bytes(path: Path, data: bytes) -> Path:
         finally:
             temporary.unlink(missing_ok=True)
     return path
+
+
+def remove_temporary(folder: Path) -> None:
+    """Remove what killed writers left below `folder`; only while nobody else writes there."""
+    for path in folder.rglob(".*.tmp"):
+        path.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> Path:
@@ -90,8 +103,10 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path} does not exist") from None
-    except (json.JSONDecodeError, UnicodeDecodeError):
+    except (ValueError, RecursionError):
         raise UserError(f"{path} is not readable as JSON: it was truncated or changed") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror})") from None
 
 
 def sha256(path: Path) -> str:

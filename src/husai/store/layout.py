@@ -10,7 +10,7 @@ A folder is built under `.partial-<id>`, renamed when complete, and its marker `
 
 from __future__ import annotations
 
-import os
+import itertools
 import re
 import shutil
 from collections.abc import Iterator
@@ -22,7 +22,17 @@ import yaml
 from filelock import FileLock, Timeout
 
 from husai.errors import UserError
-from husai.store.files import disk_errors, make_folder, read_json, sha256, sync, write_bytes, write_json, write_text
+from husai.store.files import (
+    disk_errors,
+    make_folder,
+    read_json,
+    remove_temporary,
+    sha256,
+    sync,
+    write_bytes,
+    write_json,
+    write_text,
+)
 from husai.store.record import Artefact, RunRecord
 
 MARKER = "COMPLETE"
@@ -48,6 +58,7 @@ class Draft:
         """Write config.yaml, metrics.json and record.json, rename, write the marker last; returns the full record."""
         for name in self.scratch:
             (self.path / name).unlink(missing_ok=True)
+        remove_temporary(self.path)
         write_text(self.path / "config.yaml", yaml.safe_dump(record.config, sort_keys=True, allow_unicode=True))
         write_json(self.path / "metrics.json", metrics(record))
         full = record.model_copy(update={"artefacts": list_artefacts(self.path)})
@@ -87,7 +98,7 @@ def mark(folder: Path) -> None:
 def is_complete(folder: Path) -> bool:
     """Whether the marker stands and agrees with record.json."""
     marker, record = folder / MARKER, folder / RECORD
-    return marker.is_file() and record.is_file() and marker.read_text().strip() == sha256(record)
+    return marker.is_file() and record.is_file() and marker.read_bytes().strip() == sha256(record).encode()
 
 
 def read_record(folder: Path) -> RunRecord:
@@ -107,7 +118,10 @@ def recover(final: Path) -> bool:
         return True
     if not (final / RECORD).is_file() or (final / MARKER).exists():
         return False
-    record = read_record(final)
+    try:
+        record = read_record(final)
+    except UserError:
+        return False
     for artefact in record.artefacts:
         path = final / artefact.path
         if not path.is_file() or sha256(path) != artefact.sha256:
@@ -140,16 +154,34 @@ def locked(folder: Path, what: str) -> Iterator[None]:
 
 
 @contextmanager
-def building(final: Path, node: str) -> Iterator[Draft]:
-    """Build the run folder `final` of id `node`; the partial folder survives a kill, so that work in it goes on."""
+def building(final: Path, node: str, *, resume: bool = False) -> Iterator[Draft]:
+    """Build the run folder `final` of id `node` in a partial folder that survives a kill.
+
+    With `resume` the work in it goes on, otherwise it starts over. What stands in the place of `final` and is not
+    whole is moved aside, never deleted.
+
+    Raises:
+        UserError: another process holds it, a whole run stands in its place, or the disk says no.
+    """
     partial = final.parent / f".partial-{node}"
     with locked(partial, f"run {node}"):
+        if is_complete(final):
+            raise UserError(f"{final} was finished meanwhile by another process: run the same command again")
+        if not resume:
+            discard(partial)
         make_folder(partial)
-        if final.exists():  # neither complete nor recoverable: out of the way, never deleted
-            aside = final.with_name(f"{final.name}.damaged-{os.getpid()}")
+        if final.exists():
             with disk_errors(final):
-                final.replace(aside)
+                final.replace(free_name(final.with_name(f"{final.name}.damaged")))
         yield Draft(partial, final)
+
+
+def free_name(path: Path) -> Path:
+    """`path`, or the same with the first number behind it that is free."""
+    if not path.exists():
+        return path
+    numbered = (path.with_name(f"{path.name}-{number}") for number in itertools.count(2))
+    return next(p for p in numbered if not p.exists())
 
 
 def discard(folder: Path) -> None:

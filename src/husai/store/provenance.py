@@ -23,6 +23,7 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
+@lru_cache(maxsize=32)
 def package_version(name: str) -> str:
     """Installed version, or `not installed`."""
     try:

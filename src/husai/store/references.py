@@ -10,6 +10,7 @@ The report writes them beside every number, the audit follows them: both use wha
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ def shown(value: float, spec: str) -> str:
 
 
 def follow(data: Any, path: str) -> Any:
-    """What stands at a dotted path of JSON; a key may itself hold dots (the longest key that fits is taken).
+    """What stands at a dotted path of JSON; a key may itself hold dots (longer keys are tried first).
 
     Raises:
         Unresolved: there is no such place.
@@ -52,9 +53,9 @@ def follow(data: Any, path: str) -> Any:
             return follow(data[int(head)], rest)
     elif isinstance(data, dict):
         fits = [key for key in data if path == key or path.startswith(f"{key}.")]
-        if fits:
-            key = max(fits, key=len)
-            return follow(data[key], path[len(key) + 1 :])
+        for key in sorted(fits, key=len, reverse=True):
+            with suppress(Unresolved):
+                return follow(data[key], path[len(key) + 1 :])
     raise Unresolved(f"nothing stands at '{path}'")
 
 

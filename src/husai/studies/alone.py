@@ -15,7 +15,7 @@ from husai.saes.config import SAEConfig, TopKConfig, check_sizes
 from husai.store.index import Results
 from husai.store.layout import is_complete, read_record
 from husai.store.record import RunRecord
-from husai.studies.executors.local import LocalExecutor
+from husai.studies.executors.local import Hooks, LocalExecutor
 from husai.studies.ledger import Ledger
 from husai.studies.node import Node, folder_of, work_of
 from husai.studies.plan import activations_nodes, measure_node, stack_node
@@ -57,13 +57,13 @@ class Steps:
         """
         results, ledger = Results(self.root), Ledger(self.root / "experiments" / self.folder_name)
         missing = [n for n in nodes if not n.fixed_id and results.node(n.kind, n.id) is None]
-        executor = LocalExecutor(self.root, self.workers)
-        failure = executor.run(
-            missing,
+        hooks = Hooks(
             lambda node: work_of(node, results),
             lambda node: ledger.write("started", node.id, node.title),
             lambda node: ledger.write("finished", node.id, node.title),
         )
+        with LocalExecutor(self.root, self.workers) as executor:
+            failure = executor.run(missing, hooks)
         if failure is not None:
             ledger.failure(failure.node.id, failure.node.title, failure.node.fields, failure.error, failure.trace)
             if isinstance(failure.error, HusaiError):

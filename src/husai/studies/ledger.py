@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import sys
 import traceback
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 from husai.errors import Interrupted, Refused, UserError
 from husai.store.files import disk_errors, make_folder
@@ -27,8 +28,8 @@ class Ledger:
         """Append one event; a line is written whole or, when killed, ignored on reading."""
         command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
         line = {"at": now(), "event": event, "node": node, "title": title, "tag": tag, "command": command, **detail}
-        with disk_errors(self.path), self.path.open("a", encoding="utf-8") as handle:
-            handle.write(json.dumps(line, ensure_ascii=False) + "\n")
+        with disk_errors(self.path), self.path.open("ab+") as handle:
+            handle.write(_new_line(handle) + json.dumps(line, ensure_ascii=False).encode() + b"\n")
 
     def failure(self, node: str, title: str, config: dict[str, Any], error: BaseException, trace: str = "") -> None:
         """Note a failed attempt with its config, trace and the commit it ran on."""
@@ -41,10 +42,10 @@ class Ledger:
         if not self.path.exists():
             return []
         lines = []
-        for text in self.path.read_text(encoding="utf-8").splitlines():
+        for text in self.path.read_bytes().split(b"\n"):
             try:
                 lines.append(json.loads(text))
-            except json.JSONDecodeError:  # cut off by a kill
+            except ValueError:  # cut off by a kill, perhaps within a character
                 continue
         return lines
 
@@ -52,6 +53,14 @@ class Ledger:
         """Date (YYYYMMDD) of the first start of a node; today when it never started."""
         starts = [e["at"] for e in self.events() if e["node"] == node and e["event"] == "started"]
         return (min(starts) if starts else now())[:10].replace("-", "")
+
+
+def _new_line(handle: BinaryIO) -> bytes:
+    """What ends a line that a kill or a full disk cut off, so that the next one is whole."""
+    if handle.seek(0, os.SEEK_END) == 0:
+        return b""
+    handle.seek(-1, os.SEEK_END)
+    return b"" if handle.read(1) == b"\n" else b"\n"
 
 
 def _classify(error: BaseException) -> tuple[Event, Tag]:

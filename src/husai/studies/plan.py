@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from husai.activations.source import CapturedSource, ExternalSource, Source, SurrogateSource
 from husai.errors import UserError
@@ -17,6 +18,7 @@ from husai.training.engines.choose import choose
 TARGET, GAUSSIAN, GAUSSIAN_2 = "target", "gaussian", "gaussian-2"
 PLANTED, PLANTED_GAUSSIAN = "planted", "planted-gaussian"
 FROZEN_SEEDS = (0, 1)
+Detail = Literal["full", "pairs"]
 
 
 def random_model(index: int) -> str:
@@ -31,6 +33,7 @@ class Plan:
     study: Study
     steps: int
     model: Node | None = None
+    before: list[Node] = field(default_factory=list)
     activations: dict[str, Node] = field(default_factory=dict)
     stacks: dict[tuple[str, str, int], Node] = field(default_factory=dict)
     measures: dict[tuple[str, str, int], Node] = field(default_factory=dict)
@@ -40,8 +43,7 @@ class Plan:
     @property
     def needed(self) -> list[Node]:
         """What a verdict at this budget needs; parents before children, long ones first."""
-        found = [self.model] if self.model else []
-        return [*found, *self.activations.values(), *self.stacks.values(), *self.measures.values()]
+        return [*self.before, *self.activations.values(), *self.stacks.values(), *self.measures.values()]
 
     @property
     def extra(self) -> list[Node]:
@@ -55,7 +57,7 @@ class Plan:
 
     def roles(self) -> dict[str, Node]:
         """Every node that the study's record references, by role."""
-        found = {"model": self.model} if self.model else {}
+        found = {"model" if node is self.model else f"before {node.title}": node for node in self.before}
         found |= {f"activations {source}": node for source, node in self.activations.items()}
         for kind, nodes in (("stack", self.stacks), ("measure", self.measures)):
             found |= {f"{kind} {source} {arm} {steps}": node for (source, arm, steps), node in nodes.items()}
@@ -87,8 +89,8 @@ def plan(study: Study, steps: int) -> Plan:
 
 def _add_activations(made: Plan) -> None:
     study = made.study
-    *before, target = activations_nodes(study.target, study.root_seed, "target activations")
-    made.model = before[0] if before else None
+    *made.before, target = activations_nodes(study.target, study.root_seed, "target activations")
+    made.model = made.before[0] if study.has_model else None
     made.activations[TARGET] = target
     if study.positive is not None:
         (planted,) = activations_nodes(study.positive, study.root_seed, "planted dictionary")
@@ -140,13 +142,14 @@ def _add_stack(made: Plan, source: str, arm: str, sae: AnySAEConfig, steps: int)
     stack = stack_node(sae, study.training, steps, seeds, study.root_seed, activations, title, half)
     made.stacks[source, arm, steps] = stack
     name = f"measure {source} {arm} at {steps} steps"
-    made.measures[source, arm, steps] = measure_node(stack, activations, study.root_seed, name)
+    detail: Detail = "full" if steps in study.budgets else "pairs"
+    made.measures[source, arm, steps] = measure_node(stack, activations, study.root_seed, name, detail)
 
 
-def measure_node(stack: Node, activations: Node, root: int, title: str) -> Node:
-    """Measure a stack on the held-out rows of its activations."""
+def measure_node(stack: Node, activations: Node, root: int, title: str, detail: Detail = "full") -> Node:
+    """Measure a stack on the held-out rows of its activations; "pairs" is enough where it is only compared with T."""
     parents = {"stack": stack, "activations": activations}
-    return Node("measure", title, {"root_seed": root}, parents)
+    return Node("measure", title, {"root_seed": root, "detail": detail}, parents)
 
 
 def stack_node(

@@ -18,7 +18,7 @@ from husai.store.layout import building, locked, read_record
 from husai.store.provenance import now, provenance
 from husai.store.record import RunRecord
 from husai.studies.conclude import Conclusion, conclude
-from husai.studies.executors.local import Failure, LocalExecutor
+from husai.studies.executors.local import Failure, Hooks, LocalExecutor
 from husai.studies.ledger import Ledger
 from husai.studies.node import Node, work_of
 from husai.studies.plan import Plan, plan
@@ -41,6 +41,7 @@ class Run:
     def __post_init__(self) -> None:
         self.results = Results(self.root)
         self.folder = self.results.study_folder(self.study.name)
+        self.executor = LocalExecutor(self.root, self.workers)
 
     @property
     def id(self) -> str:
@@ -70,8 +71,9 @@ class Run:
 
     def _through(self, ledger: Ledger) -> tuple[Path, RunRecord]:
         started, clock = now(), time.monotonic()
-        made, conclusion = self._until_converged(ledger)
-        self._nodes(made.extra, ledger)
+        with self.executor:
+            made, conclusion = self._until_converged(ledger)
+            self._nodes(made.extra, ledger)
         date = ledger.first_start(self.id)
         write_seed_folders(jobs_of(made), self.results, self.study.name, self.folders, self.records, ledger)
         return self._file(made, conclusion, ledger, f"{self.study.name}_{date}_{self.id[:8]}", started, clock)
@@ -99,12 +101,12 @@ class Run:
                 missing.append(node)
             else:
                 self._note(node, record)
-        failure = LocalExecutor(self.root, self.workers).run(
-            missing,
+        hooks = Hooks(
             lambda node: work_of(node, self.results),
             lambda node: ledger.write("started", node.id, node.title),
             lambda node: self._finished(node, ledger),
         )
+        failure = self.executor.run(missing, hooks)
         if failure is not None:
             self._fail(failure, ledger)
         if events.stop_requested():

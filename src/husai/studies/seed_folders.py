@@ -20,7 +20,7 @@ from husai.saes.stack import SAEStack, load_stack
 from husai.store.files import make_folder, read_json, write_text
 from husai.store.identity import node_id
 from husai.store.index import Results
-from husai.store.layout import building, read_record, recover, run_name
+from husai.store.layout import building, free_name, is_complete, read_record, recover, run_name
 from husai.store.provenance import now, provenance
 from husai.store.record import Measurement, RunRecord
 from husai.studies.ledger import Ledger
@@ -66,7 +66,7 @@ def write_seed_folders(
             stack = load_stack(folders[job.stack.id] / "stack.safetensors")
             name = _name(job, stack, seed, ledger.first_start(job.stack.id))
             history = folders[job.stack.id] / "history.json"
-            _write(base / name, job, seed, stack, history, records)
+            _write(_place(base / name), job, seed, stack, history, records)
     report("seed folders", "one folder per seed", len(jobs), len(jobs))
 
 
@@ -83,6 +83,11 @@ def _present(base: Path) -> set[str]:
 def _name(job: SeedJob, stack: SAEStack, seed: int, date: str) -> str:
     config = stack.config
     return run_name(job.phase, job.task, config.kind, config.d_sae, k_label(config), seed, date)
+
+
+def _place(wanted: Path) -> Path:
+    """The folder of that name; numbered where another run of the day (another lr, say) has taken it."""
+    return free_name(wanted) if is_complete(wanted) else wanted
 
 
 def _write(

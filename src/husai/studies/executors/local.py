@@ -1,29 +1,19 @@
-"""Nodes in processes of this machine: each with one thread, all reporting to the parent, none outliving it."""
+"""Nodes in processes of this machine: parents before children, each process with one thread."""
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
-import sys
-import threading
-import traceback
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from multiprocessing.queues import Queue as ProcessQueue
-from multiprocessing.synchronize import Event as ProcessEvent
+from multiprocessing.connection import wait
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 from husai import events
-from husai.errors import HusaiError
-from husai.studies.executors.worker import compute
+from husai.studies.executors.process import Problem, Worker, WorkerDied
 from husai.studies.node import Node, Work
 
-Message = tuple[str, tuple[Any, ...]]
+LOOK_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
@@ -35,154 +25,94 @@ class Failure:
     trace: str
 
 
-class _Forward:
-    """Listener of a worker: sends events to the parent."""
+@dataclass(frozen=True)
+class Hooks:
+    """What the caller does: turn a node into work, note that it started, note that it is done."""
 
-    def __init__(self, queue: ProcessQueue[Message]) -> None:
-        self.queue = queue
-
-    def progress(self, event: events.Progress) -> None:
-        """Forward progress."""
-        self.queue.put(("progress", (event.job, event.title, event.done, event.total, event.note)))
-
-    def log(self, level: str, message: str) -> None:
-        """Forward a line."""
-        self.queue.put(("log", (level, message)))
-
-
-@contextmanager
-def _main_left_alone() -> Iterator[None]:
-    """Keep workers from importing the caller's script: a plain script or a notebook needs no `__main__` guard."""
-    main = sys.modules["__main__"]
-    kept = {name: vars(main)[name] for name in ("__file__", "__spec__") if name in vars(main)}
-    vars(main).update(dict.fromkeys(kept))
-    vars(main).pop("__file__", None)
-    try:
-        yield
-    finally:
-        vars(main).update(kept)
-
-
-@contextmanager
-def _one_thread_each() -> Iterator[None]:
-    """Workers started inside have one BLAS thread: two processes on two cores otherwise fight over four threads.
-
-    The libraries read these variables when they are first imported, which is before any code of ours runs there.
-    """
-    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-    before = {name: os.environ.get(name) for name in names}
-    os.environ.update(dict.fromkeys(names, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
-def _start_worker(queue: ProcessQueue[Message], stop: ProcessEvent) -> None:
-    """Make a worker quiet, single-threaded and mortal: it ends when the parent does, however that ended."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    import torch
-
-    torch.set_num_threads(1)
-    events.set_listener(_Forward(queue))
-    parent = multiprocessing.parent_process()
-
-    def watch() -> None:
-        if parent is not None:
-            parent.join()
-        os._exit(1)
-
-    def obey() -> None:
-        stop.wait()
-        events.request_stop()
-
-    threading.Thread(target=watch, daemon=True).start()
-    threading.Thread(target=obey, daemon=True).start()
-
-
-def _run(work: Work, root: Path) -> tuple[BaseException, str] | None:
-    """Compute in a worker; errors come back as values, so that their trace is kept."""
-    try:
-        compute(work, root)
-    except HusaiError as error:
-        return error, traceback.format_exc()
-    except Exception as error:  # noqa: BLE001 - any crash is an attempt to record, whatever it is
-        return RuntimeError(f"{type(error).__name__}: {error}"), traceback.format_exc()
-    return None
+    work_of: Callable[[Node], Work]
+    on_start: Callable[[Node], None]
+    on_done: Callable[[Node], None]
 
 
 class LocalExecutor:
-    """Runs a graph of nodes on `workers` processes, parents before children."""
+    """Runs graphs of nodes on at most `workers` processes, which are started when first needed and kept until the end.
+
+    Use it in a `with` block: the processes end with it.
+    """
 
     def __init__(self, root: Path, workers: int) -> None:
-        self.root, self.workers = root, max(1, workers)
+        self.root, self.most = root, max(1, workers)
+        self.idle: list[Worker] = []
+        self.running: dict[Worker, Node] = {}
+        self.failure: Failure | None = None
+        self.stopping = False
 
-    def run(
-        self,
-        nodes: Iterable[Node],
-        work_of: Callable[[Node], Work],
-        on_start: Callable[[Node], None],
-        on_done: Callable[[Node], None],
-    ) -> Failure | None:
+    def __enter__(self) -> Self:
+        """Nothing is started yet."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        """End every process; one still works only where something broke here."""
+        for worker in (*self.running, *self.idle):
+            worker.end()
+        self.running, self.idle = {}, []
+
+    def run(self, nodes: Iterable[Node], hooks: Hooks) -> Failure | None:
         """Run `nodes` (each with its upstream among them or done before); returns the first failure, if any.
 
         After a failure, or a stop, running nodes are asked to save and end, and nothing new is started.
         """
         pending = {node.id: node for node in nodes}
-        if not pending:
-            return None
-        context = multiprocessing.get_context("spawn")
-        queue: ProcessQueue[Message] = context.Queue()
-        stop = context.Event()
-        relay = threading.Thread(target=_relay, args=(queue,), daemon=True)
-        relay.start()
-        pool = ProcessPoolExecutor(
-            min(self.workers, len(pending)), context, initializer=_start_worker, initargs=(queue, stop)
-        )
-        try:
-            with _main_left_alone(), _one_thread_each():
-                return self._schedule(pool, pending, stop, work_of, on_start, on_done)
-        finally:
-            stop.set()
-            pool.shutdown(wait=True, cancel_futures=True)
-            queue.put(("end", ()))
-            relay.join(timeout=5)
-
-    def _schedule(
-        self,
-        pool: ProcessPoolExecutor,
-        pending: dict[str, Node],
-        stop: ProcessEvent,
-        work_of: Callable[[Node], Work],
-        on_start: Callable[[Node], None],
-        on_done: Callable[[Node], None],
-    ) -> Failure | None:
-        running: dict[Future[tuple[BaseException, str] | None], Node] = {}
-        failure: Failure | None = None
-        while pending or running:
-            if failure is None and not events.stop_requested():
-                for node in _ready(pending, running.values(), self.workers):
-                    on_start(pending.pop(node.id))
-                    running[pool.submit(_run, work_of(node), self.root)] = node
-            elif not running:
+        while pending or self.running:
+            if self.failure is None and not events.stop_requested():
+                self._start(pending, hooks)
+            elif not self.running:
                 break
-            if events.stop_requested():
-                stop.set()
-            done, _ = wait(running, timeout=0.2, return_when=FIRST_COMPLETED)
-            for future in done:
-                node = running.pop(future)
-                problem = _result(future)
-                if problem is None:
-                    on_done(node)
-                elif failure is None:
-                    failure = Failure(node, *problem)
-                    stop.set()
-        return failure
+            else:
+                self._stop_running()
+            self._hear(hooks)
+        return self.failure
+
+    def _start(self, pending: dict[str, Node], hooks: Hooks) -> None:
+        """Give a ready node to every process that is free."""
+        for node in _ready(pending, self.running.values(), self.most):
+            hooks.on_start(pending.pop(node.id))
+            worker = self.idle.pop() if self.idle else Worker(self.root)
+            worker.submit(hooks.work_of(node))
+            self.running[worker] = node
+
+    def _stop_running(self) -> None:
+        if not self.stopping:
+            self.stopping = True
+            for worker in self.running:
+                worker.stop()
+
+    def _hear(self, hooks: Hooks) -> None:
+        """Take one message from every process that has one."""
+        readable = wait([worker.connection for worker in self.running], timeout=LOOK_SECONDS)
+        for worker in [w for w in self.running if w.connection in readable]:
+            try:
+                kind, content = worker.receive()
+            except WorkerDied as error:
+                worker.end()
+                self._failed(self.running.pop(worker), (error, str(error)))
+                continue
+            if kind == "done":
+                self._done(worker, content, hooks)
+            else:
+                _tell(kind, content)
+
+    def _done(self, worker: Worker, problem: Problem, hooks: Hooks) -> None:
+        node = self.running.pop(worker)
+        self.idle.append(worker)
+        if problem is None:
+            hooks.on_done(node)
+        else:
+            self._failed(node, problem)
+
+    def _failed(self, node: Node, problem: tuple[BaseException, str]) -> None:
+        if self.failure is None:
+            self.failure = Failure(node, *problem)
 
 
 def _ready(pending: dict[str, Node], running: Iterable[Node], workers: int) -> list[Node]:
@@ -193,20 +123,10 @@ def _ready(pending: dict[str, Node], running: Iterable[Node], workers: int) -> l
     return ready[: max(0, workers - len(busy))]
 
 
-def _result(future: Future[tuple[BaseException, str] | None]) -> tuple[BaseException, str] | None:
-    try:
-        return future.result()
-    except BrokenProcessPool as error:
-        return RuntimeError("a worker process died (killed, or out of memory)"), repr(error)
-
-
-def _relay(queue: ProcessQueue[Message]) -> None:
-    """Hand the workers' events to the listener of this process."""
-    while True:
-        kind, payload = queue.get()
-        if kind == "end":
-            return
-        if kind == "progress":
-            events.report(*payload)
-        else:
-            (events.warn if payload[0] == "warning" else events.log)(payload[1])
+def _tell(kind: str, content: tuple[Any, ...]) -> None:
+    """Hand a worker's event to the listener of this process."""
+    if kind == "progress":
+        events.report(*content)
+    else:
+        level, message = content
+        (events.warn if level == "warning" else events.log)(message)

@@ -11,7 +11,7 @@ from husai.store.layout import building
 from husai.store.provenance import now, provenance
 from husai.store.record import RunRecord
 from husai.studies.node import Outcome, Work
-from husai.studies.nodes.registry import node_code
+from husai.studies.nodes.registry import RESUMING, node_code
 
 Compute = Callable[[Work], Outcome]
 
@@ -27,7 +27,7 @@ def compute(work: Work, root: Path) -> RunRecord:
     if done is not None:
         return done
     run = node_code(work.kind)
-    with building(results.node_folder(work.kind, work.id), work.id) as draft:
+    with building(results.node_folder(work.kind, work.id), work.id, resume=work.kind in RESUMING) as draft:
         started, clock = now(), time.monotonic()
         outcome = run(Work(**{**vars(work), "draft": draft.path}))
         draft.scratch |= outcome.scratch

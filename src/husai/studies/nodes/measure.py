@@ -1,4 +1,7 @@
-"""Node `measure`: one arm on one source at one budget: pairs of seeds, fidelity, features, trajectory, recovery."""
+"""Node `measure`: one arm on one source at one budget: pairs of seeds, fidelity, features, trajectory, recovery.
+
+At half of the first budget only what the convergence test compares is asked for (detail "pairs").
+"""
 
 from __future__ import annotations
 
@@ -59,7 +62,9 @@ class Found:
 
 
 def run(work: Work) -> Outcome:
-    """Measure everything on held-out rows; matrices, tables and curves go into files."""
+    """Measure on held-out rows; matrices, tables and curves go into files."""
+    if work.fields["detail"] == "pairs":
+        return _convergence_only(work)
     found, facts = _find(work)
     _save(work, found)
     made = _pair_measurements(found) + _fidelity_measurements(found) + _reappearing(found) + _strata(found)
@@ -67,11 +72,27 @@ def run(work: Work) -> Outcome:
     return Outcome(made, facts, {"seeds": list(found.stack.seeds)})
 
 
-def _find(work: Work) -> tuple[Found, dict[str, object]]:
+def _opened(work: Work) -> tuple[TrainingConfig, Rows, SAEStack]:
     record = work.parent("stack")
     training = TrainingConfig.parse(record.config["training"])
     rows = open_rows(work.folders["activations"], training, record.config["root_seed"])
-    stack = load_stack(work.folders["stack"] / "stack.safetensors")
+    return training, rows, load_stack(work.folders["stack"] / "stack.safetensors")
+
+
+def _convergence_only(work: Work) -> Outcome:
+    """The pairwise statistic and the explained variance: the same numbers as in full detail, and nothing else."""
+    _, rows, stack = _opened(work)
+    fidelities = [fidelity(stack[i], rows.held_out()) for i in range(len(stack))]
+    alive = np.stack([f.alive_F for f in fidelities])
+    pairs = pairwise(stack.parameters["W_dec"].numpy(), alive_masks_SF=alive, d_in=rows.cache.d_in)
+    _save_pairs(work, pairs)
+    unit = f"share of variance, {fidelities[0].n_rows} held-out rows"
+    explained = _over_seeds("explained_variance", [f.explained_variance for f in fidelities], unit, {}, True)
+    return Outcome([explained], {}, {"seeds": list(stack.seeds)})
+
+
+def _find(work: Work) -> tuple[Found, dict[str, object]]:
+    training, rows, stack = _opened(work)
     x = rows.held_out()
     fidelities = [fidelity(stack[i], x) for i in range(len(stack))]
     alive = np.stack([f.alive_F for f in fidelities])
@@ -108,9 +129,13 @@ def _trajectory(work: Work, alive_SF: np.ndarray) -> Trajectory:
     return trajectory(np.stack([snapshots[f"step.{s}"] for s in steps]), steps, alive_SF)
 
 
-def _save(work: Work, found: Found) -> None:
-    matrices = {f"{metric}|{population}": values for (metric, population), values in found.pairs.values.items()}
+def _save_pairs(work: Work, pairs: PairTable) -> None:
+    matrices = {f"{metric}|{population}": values for (metric, population), values in pairs.values.items()}
     save_arrays(work.draft / PAIRS, matrices)
+
+
+def _save(work: Work, found: Found) -> None:
+    _save_pairs(work, found.pairs)
     curve = found.curve
     write_json(
         work.draft / TRAJECTORY,

@@ -16,6 +16,8 @@ KINDS = {
     "splice": "husai.studies.nodes.splice",
     "fourier": "husai.studies.nodes.fourier",
 }
+# Their code goes on from checkpoints in its folder; every other kind starts over in an empty one.
+RESUMING = {"model", "stack"}
 
 
 def node_code(kind: str) -> Callable[[Work], Outcome]:
