@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
+import subprocess
 import sys
+import time
+from dataclasses import dataclass
 from pathlib import Path
 
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -47,3 +51,35 @@ def studies() -> ModuleType:
 def built_study(studies: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """One complete study, shared by all tests: look, do not touch (`studies.copy` gives one's own)."""
     return studies.build(tmp_path_factory.mktemp("built") / "results")
+
+
+@pytest.fixture(scope="session")
+def own_study() -> Path:
+    """A user's own study file."""
+    return Path(__file__).parent / "own_study.py"
+
+
+@dataclass(frozen=True)
+class Smoke:
+    """One finished run of the smoke study: its results folder, the study's run folder, and what the command said."""
+
+    results: Path
+    run: Path
+    out: str
+    err: str
+    seconds: float
+
+
+@pytest.fixture(scope="session")
+def smoke(tmp_path_factory: pytest.TempPathFactory) -> Smoke:
+    """`husai run smoke`, once for every test that looks at it; those share `@pytest.mark.xdist_group("smoke")`."""
+    results, begun = tmp_path_factory.mktemp("smoke") / "results", time.monotonic()
+    run = subprocess.run(
+        [sys.executable, "-m", "husai", "run", "smoke", "--results", str(results), "--json"],
+        capture_output=True,
+        text=True,
+        timeout=500,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    return Smoke(results, Path(json.loads(run.stdout)["run"]), run.stdout, run.stderr, time.monotonic() - begun)

@@ -32,7 +32,7 @@ HERE = Path("results")
 def main() -> None:
     """Entry point: what a user can put right is one line on stderr and exit code 2; an interruption exits 130."""
     try:
-        sys.exit(app(standalone_mode=False) or 0)
+        sys.exit(app(standalone_mode=False, prog_name="husai") or 0)
     except (Interrupted, KeyboardInterrupt, typer.Abort) as error:
         _leave(str(error) or "interrupted", 130)
     except HusaiError as error:
@@ -44,7 +44,8 @@ def main() -> None:
         usage = getattr(error, "format_message", None)  # a wrong option or argument
         if usage is None:
             raise
-        _leave(f"{usage().rstrip('.')}; see husai --help", 2)
+        place = getattr(getattr(error, "ctx", None), "command_path", "husai")
+        _leave(f"{usage().rstrip('.?')}; see {place} --help", 2)
 
 
 def _leave(message: str, code: int) -> None:
@@ -132,6 +133,8 @@ def capture(
     from husai.studies.alone import CaptureJob, capture_alone
     from husai.studies.runner import default_workers
 
+    if from_ is None and (key is not None or d_in is not None):
+        raise UserError("--key and --d-in describe a file of your own: name it with --from")
     given = CaptureJob(source=ExternalSource(path=str(from_.resolve()), key=key, d_in=d_in)) if from_ else CaptureJob()
     job = given.override(set_ or [])
     with _shown(as_json):

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from typing import Any, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from husai.errors import UserError, nearest
+
+EXPONENT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)[eE][+-]?\d+")  # YAML 1.1 reads 1e-3 as text
 
 
 class Config(BaseModel):
@@ -53,12 +56,7 @@ def _read_value(assignment: str, text: str) -> object:
         value = yaml.safe_load(text)
     except yaml.YAMLError:
         raise UserError(f"--set {assignment}: the value is not readable as YAML; quote it") from None
-    if isinstance(value, str):  # YAML 1.1 reads 1e-3 as text
-        try:
-            return float(value)
-        except ValueError:
-            return value
-    return value
+    return float(text) if isinstance(value, str) and EXPONENT.fullmatch(text.strip()) else value
 
 
 def _assign(data: dict[str, Any], path: str, value: object) -> None:
@@ -77,36 +75,34 @@ def _assign(data: dict[str, Any], path: str, value: object) -> None:
         else:
             raise UserError(f"--set {path}: '{keys[depth - 1]}' has no parts")
         if last:
+            if isinstance(value, bool) and type(node[where]) in (int, float):  # YAML 1.1 reads yes, on, true as one
+                raise UserError(f"--set {path}: a number is needed, not {str(value).lower()}")
             node[where] = value
         else:
             node = node[where]
 
 
 def explain(error: ValidationError, model: type[BaseModel]) -> str:
-    """First problem of a pydantic error, in one line."""
-    problem = error.errors(include_url=False)[0]
+    """First problem of a pydantic error, in one line; a misspelt key comes before the field that it leaves out."""
+    problems = error.errors(include_url=False)
+    problem = next((p for p in problems if p["type"] == "extra_forbidden"), problems[0])
     where = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
-        return f"unknown key '{where}': {nearest(str(problem['loc'][-1]), _field_names(model))}"
+        return f"unknown key '{where}': {nearest(str(problem['loc'][-1]), _keys_at(model, problem['loc'][:-1]))}"
     message = problem["msg"].removeprefix("Value error, ")
     given = problem.get("input")
     shown = f" (given: {given!r})" if isinstance(given, str | int | float | bool) or given is None else ""
     return f"{where}: {message}{shown}" if where else message
 
 
-def _field_names(model: type[BaseModel]) -> set[str]:
-    names: set[str] = set()
-    queue: list[type[BaseModel]] = [model]
-    seen: set[type[BaseModel]] = set()
-    while queue:
-        current = queue.pop()
-        if current in seen:
-            continue
-        seen.add(current)
-        names |= set(current.model_fields)
-        for field in current.model_fields.values():
-            queue += [a for a in _models_in(field.annotation) if a not in seen]
-    return names
+def _keys_at(model: type[BaseModel], place: tuple[int | str, ...]) -> set[str]:
+    """Valid keys at a place of a model; the name of a variant in it chooses that variant, an index nothing."""
+    held = [model]
+    for step in place:
+        fields = [m.model_fields[step].annotation for m in held if step in m.model_fields]
+        variants = [m for m in held if "kind" in m.model_fields and m.model_fields["kind"].default == step]
+        held = [found for annotation in fields for found in _models_in(annotation)] or variants or held
+    return {name for m in held for name in m.model_fields}
 
 
 def _models_in(annotation: object) -> list[type[BaseModel]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -11,10 +12,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from husai.events import Progress as Event
 
 LINE_EVERY_SHARE = 0.25
+SHORT_SECONDS = 2.0
 
 
 class Terminal:
-    """Listener with live bars on a terminal; elsewhere (a log file) a plain line per quarter of a job.
+    """Listener with live bars on a terminal; elsewhere (a log file) a plain line per quarter of a job that takes time.
 
     Everything goes to stderr, so that stdout holds answers only. Jobs report from several threads.
     """
@@ -24,7 +26,8 @@ class Terminal:
         self.live = self.console.is_terminal
         self.lock = threading.Lock()
         self.tasks: dict[str, TaskID] = {}
-        self.told: dict[str, int] = {}
+        self.told: dict[tuple[str, str], tuple[float, int]] = {}
+        self.said: set[str] = set()
         self.bars = Progress(
             TextColumn("{task.description}", table_column=None),
             BarColumn(bar_width=None),
@@ -56,6 +59,9 @@ class Terminal:
 
     def log(self, level: str, message: str) -> None:
         """One line above the bars."""
+        if level == "warning" and message in self.said:  # every stack on the same rows has the same to say
+            return
+        self.said.add(message)
         mark = "warning: " if level == "warning" else ""
         self.console.print(f"{mark}{message}", style="yellow" if mark else None, markup=False)
 
@@ -68,8 +74,10 @@ class Terminal:
             self.bars.remove_task(self.tasks.pop(event.job))
 
     def _line(self, event: Event) -> None:
+        begun, told = self.told.get((event.job, event.title), (time.monotonic(), 0))
         quarter = int(event.done / max(event.total, 1) / LINE_EVERY_SHARE)
-        if self.told.get(event.job, 0) < quarter:
-            self.told[event.job] = quarter
+        if told < quarter and time.monotonic() - begun >= SHORT_SECONDS:
+            told = quarter
             note = f"  {event.note}" if event.note else ""
             print(f"{event.title}: {event.done}/{event.total}{note}", file=sys.stderr, flush=True)
+        self.told[event.job, event.title] = (begun, told)

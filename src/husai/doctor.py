@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from husai.errors import HusaiError
-from husai.store.files import make_folder, write_text
+from husai.store.files import write_text
 from husai.store.provenance import package_version, processor
 
 FREE_BYTES = 2 * 10**9
@@ -53,13 +53,13 @@ def _processor() -> Check:
 
 
 def _disk(results: Path) -> list[Check]:
+    """The folder, or where it would be made: nothing is left behind."""
+    place = next(p for p in (results, *results.absolute().parents) if p.exists())
     try:
-        probe = make_folder(results) / ".doctor"
-        write_text(probe, "writable\n")
-        probe.unlink()
+        write_text(place / ".doctor", "writable\n").unlink()
     except HusaiError as error:
         return [Check("results folder", False, str(error), "choose another with --results")]
-    free = shutil.disk_usage(results).free
+    free = shutil.disk_usage(place).free
     enough = free >= FREE_BYTES
     return [
         Check("results folder", True, f"{results} is writable"),

@@ -28,9 +28,10 @@ class Interrupted(HusaiError):
 def nearest(name: str, valid: Iterable[str]) -> str:
     """The sentence that helps after a wrong name: the nearest valid one, or all of them when none is near."""
     options = sorted(set(valid))
-    close = difflib.get_close_matches(name, options, n=1, cutoff=0.5)
+    lowered = {option.lower(): option for option in options}
+    close = difflib.get_close_matches(name.lower(), lowered, n=1, cutoff=0.5)
     if close:
-        return f"did you mean '{close[0]}'?"
+        return f"did you mean '{lowered[close[0]]}'?"
     return "valid: " + ", ".join(options) if options else "there is nothing to choose from"
 
 

@@ -6,6 +6,7 @@ Two roles can never share a stream (a generator and an SAE that both started fro
 from __future__ import annotations
 
 import hashlib
+import operator
 from enum import StrEnum
 
 import numpy as np
@@ -32,8 +33,15 @@ class Role(StrEnum):
 
 def derive(root: int, role: Role, *index: int | str) -> int:
     """63-bit seed of one stream: SHA-256 of root, role and index (e.g. the seed's number in a stack)."""
-    name = "/".join(["husai", str(int(root)), Role(role).value, *(f"{type(i).__name__}:{i}" for i in index)])
+    name = "/".join(["husai", str(int(root)), Role(role).value, *(_part(i) for i in index)])
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") >> 1
+
+
+def _part(index: int | str) -> str:
+    """One part of a name: no two lists of indices make the same name, and any integer type counts as its value."""
+    if isinstance(index, str):
+        return "str:" + index.replace("\\", "\\\\").replace("/", "\\/")
+    return f"int:{operator.index(index)}"
 
 
 def generator(root: int, role: Role, *index: int | str) -> np.random.Generator:

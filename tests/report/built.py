@@ -31,7 +31,7 @@ from husai.store.tensors import save_arrays
 from husai.studies.conclude import conclude
 from husai.studies.measured import measured, over_pairs, single
 from husai.studies.node import Node
-from husai.studies.plan import Plan, plan
+from husai.studies.plan import plan
 from husai.studies.study import Arm, Study
 from husai.tasks.modular import ModularConfig
 from husai.tasks.planted import PlantedConfig
@@ -220,6 +220,7 @@ def _measure(role: str, draft: Draft, facts: dict[str, Any], wanted: Wanted) -> 
         "collapsed_seeds": [],
         "shared_initialisation": "initialisations are independent",
         "initialisation_is_shared": False,
+        "distance_from_start": f"cosine of alive rows to their own initialisation 0.{41 + arm} after {steps} steps",
     }
     return _numbers(source, arm, seeds, pairs, int(alive[0].sum()))
 
@@ -294,8 +295,3 @@ def reseal(folder: Path, **changes: Any) -> RunRecord:
     write_json(folder / RECORD, record.plain())
     mark(folder)
     return record
-
-
-def planned(wanted: Wanted | None = None) -> Plan:
-    """The plan of the study that `build` writes."""
-    return plan(study(wanted or Wanted()), STEPS)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from husai.report.cells import Number
@@ -33,6 +33,9 @@ def test_ticks_are_round_few_and_inside(low: float, size: float) -> None:
     assert list(found) == sorted(set(found))
 
 
+@example(values=[0.0, 5e-324])
+@example(values=[1000.0, 1000.0000000001])
+@example(values=[425.0, 428.25])
 @given(values=st.lists(st.floats(-1e3, 1e3), min_size=0, max_size=9))
 def test_an_axis_holds_its_values(values: list[float]) -> None:
     axis = spanning("x", values)

@@ -101,6 +101,13 @@ def test_all_metrics_of_every_measure_record(built_study: Any, studies: Any) -> 
             assert f'data-ref="{record.id}#{m.key}"' in page, m.key
 
 
+def test_distance_from_the_start_stands_beside_the_curves(built_study: Any, studies: Any) -> None:
+    text = text_of(built_study.folder, "steps")
+    for arm in ("k2", "k4"):
+        record, _ = built_study.upstream[f"measure target {arm} {studies.STEPS}"]
+        assert record.facts["distance_from_start"] in text and record.facts["shared_initialisation"] in text
+
+
 def test_provenance_names_every_record(built_study: Any) -> None:
     text = text_of(built_study.folder, "provenance")
     record = built_study.record

@@ -86,7 +86,8 @@ def test_aux_is_the_share_of_the_residual_that_dead_latents_leave() -> None:
     pre[:, ~dead] = 0
     values, indices = pre.topk(4, dim=1)
     e_hat = torch.zeros_like(pre).scatter(1, indices, values) @ p["W_dec"]
-    expected = ((residual - e_hat) ** 2).sum(1).mean() / ((residual - residual.mean(0)) ** 2).sum(1).mean() / 32
+    share = ((residual - e_hat) ** 2).sum(1).mean() / ((residual - residual.mean(0)) ** 2).sum(1).mean()
+    expected = share * ((x - x.mean(0)) ** 2).sum(1).mean() / 32
     assert float(terms["aux"].detach()) == pytest.approx(float(expected.detach()), rel=1e-9)
 
 
@@ -97,3 +98,14 @@ def test_unit_decoder_rows_are_kept_unit_and_free_ones_left_alone() -> None:
         p["W_dec"] = 3 * p["W_dec"] / p["W_dec"].norm(dim=1, keepdim=True)
         architecture(config).constrain_(config, p)
         assert torch.allclose(p["W_dec"].norm(dim=1), torch.full((20,), expected, dtype=torch.float64))
+
+
+def test_the_weight_of_aux_does_not_depend_on_the_scale_of_the_data() -> None:
+    config = TopKConfig(d_sae=20, k=3, aux_k=4)
+    p, x = ready(config)
+    scaled = {name: (t if name.startswith("W") else 10 * t).detach() for name, t in p.items()}
+    dead = torch.arange(20) < 6
+    small, _ = architecture(config).objective(config, p, x, dead)
+    large, _ = architecture(config).objective(config, scaled, 10 * x, dead)
+    ratio = [float((terms["aux"] / terms["mse"]).detach()) for terms in (small, large)]
+    assert ratio[0] == pytest.approx(ratio[1], rel=1e-9)

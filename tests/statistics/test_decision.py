@@ -205,9 +205,10 @@ def test_claims_over_several_arms_need_wider_intervals() -> None:
         decide(replace(given, claims=0))
 
 
-def test_the_provisional_state_ignores_convergence_only() -> None:
+def test_the_provisional_state_asks_the_controls_of_the_target_alone() -> None:
     assert provisional(evidence(converged={"k=4": False})) == "supported"
-    assert provisional(evidence(converged={"k=4": False}, positive=None)) == "no verdict"
+    assert provisional(evidence(converged={"k=4": False}, positive=None, negative=None)) == "supported"
+    assert provisional(evidence(controls=())) == "no verdict"
 
 
 def test_a_decision_is_json() -> None:

@@ -78,3 +78,16 @@ def test_soft_frozen_rows_stay_within_their_cone() -> None:
     free = torch.nn.functional.cosine_similarity(run(TopKConfig(d_sae=15, k=3), 200).parameters["W_dec"], start_SFD, -1)
     assert cosine.min() >= 0.8 - 1e-5
     assert free.min() < 0.7, "without the hold rows would have left: the test would be empty"
+
+
+def test_the_layout_of_a_gradient_in_memory_does_not_matter() -> None:
+    """The fused Adam reads memory in order; a transposed gradient once went to the wrong weights without an error."""
+    config, training = TopKConfig(d_sae=15, k=3), TrainingConfig(batch=B)
+    states = [start(config, training, D, (0,), root=0) for _ in range(2)]
+    generator = torch.Generator().manual_seed(2)
+    grads = {name: torch.randn(t.shape[1:], generator=generator) for name, t in states[0].parameters.items()}
+    transposed = {name: g.T.contiguous().T if g.ndim == 2 else g.clone() for name, g in grads.items()}
+    assert not transposed["W_enc"].is_contiguous()
+    for state, given in zip(states, (grads, transposed), strict=True):
+        ReferenceEngine(config, training)._update(state, [given], 1e-2)
+    assert torch.equal(states[0].parameters["W_enc"], states[1].parameters["W_enc"])

@@ -80,6 +80,8 @@ def test_an_interrupted_training_ends_with_the_same_bits(config: AnySAEConfig, s
     events.clear_stop()
     again = train(cut, tmp_path / "cut")
     assert same(whole.final, again.final)
+    assert whole.final.snapshots.keys() == again.final.snapshots.keys()
+    assert all(np.array_equal(W, again.final.snapshots[step]) for step, W in whole.final.snapshots.items())
     assert whole.final.history.keys() == again.final.history.keys()
     assert whole.final.history["mse"].keys() == again.final.history["mse"].keys()
 

@@ -47,7 +47,10 @@ def small_study(tmp_path: Path) -> Callable[[Source, TrainingConfig], SmallRun]:
             hypothesis="?",
             target=target,
             positive=PLANTED,
-            arms=(Arm(name="k2", sae=TopKConfig(d_sae=24, k=2)), Arm(name="k6", sae=TopKConfig(d_sae=24, k=6))),
+            arms=(
+                Arm(name="k2", sae=TopKConfig(d_sae=24, k=2, aux_k=8, dead_after=1000)),
+                Arm(name="k6", sae=TopKConfig(d_sae=24, k=6, aux_k=8, dead_after=1000)),
+            ),
             factor="k",
             training=training,
             max_steps=training.steps,

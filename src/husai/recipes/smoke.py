@@ -30,8 +30,8 @@ def study() -> Study:
         factor="k",
         controls=Controls(random_models=5, seeds_per_random_model=2),
         seeds=5,
-        training=TrainingConfig(steps=100, batch=128, lr=3e-3),
-        max_steps=200,
+        training=TrainingConfig(steps=60, batch=64, lr=3e-3),
+        max_steps=120,
         margin=0.05,
         remarks=(CIRCULAR,),
     )

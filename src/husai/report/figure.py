@@ -148,6 +148,8 @@ def ticks(low: float, high: float, wanted: int = 5) -> tuple[float, ...]:
 def spanning(label: str, values: list[float], *, pad: float = 0.06, format: str = ".4g") -> Axis:
     """An axis that holds all values, with some room."""
     low, high = (min(values), max(values)) if values else (0.0, 1.0)
-    room = (high - low) * pad or max(abs(low) * 0.1, 0.05)
-    low, high = float(f"{low - room:.3g}"), float(f"{high + room:.3g}")
+    size = max(abs(low), abs(high))
+    room = (high - low) * pad if high - low > max(1e-6 * size, 1e-12) else max(size * 0.1, 0.05)
+    unit = 10.0 ** (math.floor(math.log10(high - low + 2 * room)) - 2)  # round outwards, to a hundredth or so
+    low, high = (float(f"{n * unit:.12g}") for n in (math.floor((low - room) / unit), math.ceil((high + room) / unit)))
     return Axis(label, low, high, ticks(low, high), format)

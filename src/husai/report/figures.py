@@ -103,7 +103,7 @@ def _curve(up: Upstream, name: str, arm: int, source: str) -> Curve | None:
 
 
 def _step_axis(steps: list[float]) -> Axis:
-    last = max(steps, default=1.0)
+    last = max([*steps, 1.0])
     marks = [0.0, *(float(4**n) for n in range(2, 12) if 4**n < last * 0.6), last]
     return Axis("training steps", 0, last, tuple(marks), ".0f", "log")
 
@@ -152,7 +152,7 @@ def _reconstruction_point(view: View, source: str, index: int, arm: str) -> list
 def density(view: View) -> Figure:
     """How often latents fire: one thin bar per seed in every bin of log10 frequency, one panel per arm."""
     panels, measured = [], [(i, view.measure("target", arm)) for i, arm in enumerate(view.arms)]
-    tallest = max((n for _, up in measured if up for seed in _densities(up) for n in seed.values()), default=1)
+    tallest = max([1, *(n for _, up in measured if up for seed in _densities(up) for n in seed.values())])
     for i, up in measured:
         if up is None:
             continue

@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Canvas
+from matplotlib.lines import Line2D
 
 from husai.report.cells import plain
 from husai.report.figure import Axis, Curve, Dot, Figure, Item, Label, Panel, Picture, Stroke, number
@@ -32,15 +33,30 @@ def write_png(figure: Figure, path: Path) -> None:
     with rc_context(STYLE):
         widths = [panel.width for panel in figure.panels] or [400.0]
         height = max([panel.height for panel in figure.panels] or [120.0])
-        canvas = Canvas(figsize=(sum(widths) / PIXELS, (height + 60) / PIXELS), layout="constrained")
+        canvas = Canvas(figsize=(sum(widths) / PIXELS, (height + 110) / PIXELS), layout="constrained")
         canvas.suptitle(figure.title, x=0.01, ha="left", weight="bold")
         plots = canvas.subplots(1, len(widths), squeeze=False, width_ratios=widths)[0]
         for panel, plot in zip(figure.panels, plots, strict=False):
             _panel(panel, plot)
+        if figure.legend:
+            handles = [_handle(style, plain(name)) for style, name in figure.legend]
+            canvas.legend(handles=handles, loc="outside lower left", ncols=2 + len(widths), frameon=False)
         if not figure.panels:
             plots[0].set_axis_off()
             plots[0].text(0, 0.5, "missing: nothing of this kind is in the record")
         _save(canvas, path)
+
+
+def _handle(style: str, name: str) -> Line2D:
+    """What stands in the legend for a mark of that style."""
+    if style.startswith("letter:"):
+        return Line2D([], [], linestyle="", marker=f"${style[7:]}$", color=COLOURS["ink"], label=name)
+    if style.startswith("key-line"):
+        return Line2D([], [], linestyle="--" if "dashed" in style else "-", color=COLOURS["ink"], label=name)
+    tone = next((t for t in COLOURS if t in style.split()), "ink")
+    face = "white" if "hollow" in style else COLOURS[tone]
+    marker: Any = {"marker": "s" if tone == "band" else "o", "markerfacecolor": face, "markeredgecolor": COLOURS[tone]}
+    return Line2D([], [], linestyle="", label=name, **marker)
 
 
 def _save(canvas: Canvas, path: Path) -> None:

@@ -103,6 +103,7 @@ def _content(made: Made) -> dict[str, Any]:
         "reasons": [view.fact(f"facts.verdict.reasons.{i}.text") for i in range(len(verdict["reasons"]))],
         "outcomes": [view.fact(f"facts.verdict.outcomes.{i}.words") for i in range(len(verdict["outcomes"]))],
         "stability": tables.stability(view),
+        "starts": tables.starts(view),
         "level": tables.first_level([m for m in view.record.measurements if m.name == tables.STATISTIC], view.id),
         "excess": tables.excess(view),
         "quality": tables.quality(view),

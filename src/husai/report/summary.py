@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from husai.report import model_tables, tables
 from husai.report.cells import Cell, plain
-from husai.report.tables import Table
+from husai.report.tables import Table, noted
 from husai.report.view import View
 
 
@@ -32,13 +32,16 @@ def _listed(title: str, lines: list[str]) -> list[str]:
     return [f"## {title}\n\n" + "\n".join(f"- {line}" for line in lines)] if lines else []
 
 
-def _table(table: Table) -> str:
+def _table(made: Table) -> str:
+    table, notes = noted(made)
     if not table.rows:
         return f"## {table.caption}\n\nmissing: {table.empty}"
     heads = [_head(column.group, column.head) for column in table.columns]
     lines = [heads, ["---" if column.text else "---:" for column in table.columns]]
     lines += [[plain(cell) for cell in row] for row in table.rows]
-    return f"## {table.caption}\n\n" + "\n".join(f"| {' | '.join(_safe(c) for c in line)} |" for line in lines)
+    drawn = "\n".join(f"| {' | '.join(_safe(c) for c in line)} |" for line in lines)
+    below = "".join(f"\n\n({letter}) {plain(note)}" for letter, note in notes)
+    return f"## {table.caption}\n\n{drawn}{below}"
 
 
 def _head(group: Cell, head: Cell) -> str:

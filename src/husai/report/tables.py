@@ -193,6 +193,16 @@ def sources(view: View) -> Table:
     return Table("sources", "Where the activations come from", columns, rows, wordy=True)
 
 
+def starts(view: View) -> list[Cell]:
+    """For each arm on the target, in the words of its record: how far from its start, and whether starts are shared."""
+    found: list[Cell] = []
+    for i, arm in enumerate(view.arms):
+        up = view.measure("target", arm)
+        words = [up.fact(f"facts.{name}") for name in ("distance_from_start", "shared_initialisation")] if up else []
+        found += [(view.arm(i), ": ", cell) for cell in words]
+    return found
+
+
 def arms(view: View) -> Table:
     """The SAE of each arm, field by field."""
     columns = [Column("setting", text=True), *(Column(view.arm(i)) for i in range(len(view.arms)))]

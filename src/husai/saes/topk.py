@@ -1,9 +1,11 @@
 """TopK SAE (Makhzani & Frey 1312.5663; with AuxK, OpenAI 2406.04093).
 
     pre = W_enc (x - b_dec) + b_enc;   f = the k largest of relu(pre);   x_hat = f W_dec + b_dec
-    loss = mean_b ||x - x_hat||^2 + c * mean_b ||e - e_hat||^2 / mean_b ||e - mean e||^2
+    loss = mean_b ||x - x_hat||^2 + c * V * mean_b ||e - e_hat||^2 / mean_b ||e - mean e||^2
 
-with e = x - x_hat (no gradient through it) and e_hat the best `aux_k` dead latents' codes times W_dec, without b_dec.
+with e = x - x_hat (no gradient through it), e_hat the best `aux_k` dead latents' codes times W_dec, without b_dec, and
+V = mean_b ||x - mean x||^2. In the source both terms are relative to a variance and c = 1/32; here the first keeps the
+units of the data, so the second is given them: without V the weight of AuxK would depend on their scale.
 """
 
 from __future__ import annotations
@@ -39,7 +41,8 @@ class TopK:
         terms = {"mse": squared_error(x_BD, x_hat)}
         if config.aux_k and bool(dead_F.any()):
             residual = (x_BD - x_hat).detach()
-            terms["aux"] = config.aux_coefficient * _aux(config, p, pre, residual, dead_F)
+            variance = squared_error(x_BD, x_BD.mean(0, keepdim=True))
+            terms["aux"] = config.aux_coefficient * variance * _aux(config, p, pre, residual, dead_F)
         return terms, codes
 
     def constrain_(self, config: TopKConfig, p: Parameters) -> None:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from husai.errors import UserError
@@ -120,8 +120,14 @@ def decide(evidence: Evidence) -> Decision:
 
 
 def provisional(evidence: Evidence) -> State:
-    """What the rule would say if every arm had converged: for comparing T/2 with T steps, never for a report."""
-    return decide(replace(evidence, converged={"assumed": True})).state
+    """What the rule says against the target's controls alone: for comparing T/2 with T steps, never for a report.
+
+    Whether the controls of the method hold is asked once, of the final budget; a Gaussian that stays undecided must not
+    make an arm look undertrained. Without enough units there is nothing to compare.
+    """
+    _validate(evidence)
+    calls: list[Call] = [call(c.alive, evidence.margin, evidence.claims)[0] for c in evidence.controls]
+    return "no verdict" if not calls or "too few units" in calls else _combine(calls)
 
 
 def call(D: Estimate, margin: float, claims: int = 1) -> tuple[Call, Estimate, Estimate]:

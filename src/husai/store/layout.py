@@ -120,14 +120,22 @@ def recover(final: Path) -> bool:
         return False
     try:
         record = read_record(final)
-    except UserError:
+        with locked(_partial(final, record.id), f"run {record.id}"):
+            if not is_complete(final) and _whole(final, record):
+                remove_temporary(final)
+                mark(final)
+    except UserError:  # not readable, or somebody is just about to mark it
         return False
-    for artefact in record.artefacts:
-        path = final / artefact.path
-        if not path.is_file() or sha256(path) != artefact.sha256:
-            return False
-    mark(final)
-    return True
+    return is_complete(final)
+
+
+def _whole(folder: Path, record: RunRecord) -> bool:
+    paths = [(folder / artefact.path, artefact.sha256) for artefact in record.artefacts]
+    return all(path.is_file() and sha256(path) == expected for path, expected in paths)
+
+
+def _partial(final: Path, node: str) -> Path:
+    return final.parent / f".partial-{node}"
 
 
 @contextmanager
@@ -140,13 +148,13 @@ def locked(folder: Path, what: str) -> Iterator[None]:
     make_folder(folder.parent)
     lock_path = folder.parent / f".{folder.name}.lock"
     lock = FileLock(lock_path)
-    try:
-        with disk_errors(lock_path):
+    with disk_errors(lock_path):
+        try:
             lock.acquire(timeout=0)
-    except Timeout:
-        raise UserError(
-            f"another process is already working on {what}: wait for it, or use another folder with --results"
-        ) from None
+        except Timeout:
+            raise UserError(
+                f"another process is already working on {what}: wait for it, or use another folder with --results"
+            ) from None
     try:
         yield
     finally:
@@ -163,7 +171,7 @@ def building(final: Path, node: str, *, resume: bool = False) -> Iterator[Draft]
     Raises:
         UserError: another process holds it, a whole run stands in its place, or the disk says no.
     """
-    partial = final.parent / f".partial-{node}"
+    partial = _partial(final, node)
     with locked(partial, f"run {node}"):
         if is_complete(final):
             raise UserError(f"{final} was finished meanwhile by another process: run the same command again")
@@ -172,7 +180,7 @@ def building(final: Path, node: str, *, resume: bool = False) -> Iterator[Draft]
         make_folder(partial)
         if final.exists():
             with disk_errors(final):
-                final.replace(free_name(final.with_name(f"{final.name}.damaged")))
+                final.replace(free_name(final.with_name(f"{final.name}.damaged-1")))
         yield Draft(partial, final)
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -33,31 +35,39 @@ def _with_metadata(data: bytes, metadata: Mapping[str, str]) -> bytes:
     return len(text).to_bytes(8, "little") + text + data[end:]
 
 
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """A safetensors file; whatever is wrong with it becomes one line."""
+    try:
+        with safe_open(path, framework="numpy") as handle:
+            yield handle
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error})") from None
+    except (SafetensorError, TypeError, AttributeError) as error:
+        detail = str(error) or type(error).__name__
+        raise UserError(f"{path} is not a whole safetensors file ({detail}): make it again") from None
+
+
 def load_arrays(path: Path) -> Arrays:
     """Read every array of a safetensors file.
 
     Raises:
         UserError: missing, truncated, or not safetensors.
     """
-    try:
-        with safe_open(path, framework="numpy") as handle:
-            return {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist") from None
-    except (SafetensorError, TypeError, AttributeError) as error:
-        detail = str(error) or type(error).__name__
-        raise UserError(f"{path} is not a whole safetensors file ({detail}): make it again") from None
+    with _opened(path) as handle:
+        return {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118
 
 
 def read_metadata(path: Path) -> dict[str, str]:
-    """Text metadata of a safetensors file."""
-    try:
-        with safe_open(path, framework="numpy") as handle:
-            return dict(handle.metadata() or {})
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist") from None
-    except SafetensorError as error:
-        raise UserError(f"{path} is not a whole safetensors file ({error}): make it again") from None
+    """Text metadata of a safetensors file.
+
+    Raises:
+        UserError: as `load_arrays`.
+    """
+    with _opened(path) as handle:
+        return dict(handle.metadata() or {})
 
 
 def array_hash(arrays: Mapping[str, np.ndarray]) -> str:

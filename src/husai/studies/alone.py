@@ -11,7 +11,7 @@ from husai import events
 from husai.activations.source import CapturedSource, ExternalSource, Source
 from husai.config import Config
 from husai.errors import HusaiError, Interrupted, UserError
-from husai.saes.config import SAEConfig, TopKConfig, check_sizes
+from husai.saes.config import SAEConfig, TopKConfig
 from husai.store.index import Results
 from husai.store.layout import is_complete, read_record
 from husai.store.record import RunRecord
@@ -19,6 +19,7 @@ from husai.studies.executors.local import Hooks, LocalExecutor
 from husai.studies.ledger import Ledger
 from husai.studies.node import Node, folder_of, work_of
 from husai.studies.plan import activations_nodes, measure_node, stack_node
+from husai.studies.preflight import width
 from husai.studies.seed_folders import SeedJob, write_seed_folders
 from husai.training.config import TrainingConfig
 
@@ -76,6 +77,7 @@ class Steps:
 
 def capture_alone(job: CaptureJob, root: Path, workers: int) -> tuple[Path, RunRecord]:
     """Train the model if the source needs one, capture, and return the folder and record of the activations."""
+    width(job.source)  # refuses now what would fail after the model has been trained
     nodes = activations_nodes(job.source, job.root_seed)
     records = Steps(root, "capture", workers).run(nodes)
     last = nodes[-1]
@@ -105,17 +107,8 @@ def train_alone(job: TrainJob, activations: Node, root: Path, workers: int) -> t
     stack = stack_node(job.sae, job.training, job.training.steps, seeds, job.root_seed, activations, title)
     measure = measure_node(stack, activations, job.root_seed, f"measure {job.name}")
     steps = Steps(root, job.name, workers)
-    records = steps.run([activations])
-    for text in check_sizes(job.sae, _width(folder_of(activations, results))):
-        events.warn(text)
-    records |= steps.run([stack, measure])
+    records = steps.run([activations, stack, measure])
     folders = {n.id: folder_of(n, results) for n in (activations, stack, measure)}
     seed_job = SeedJob(job.name, activations.title, stack, measure, seeds)
     write_seed_folders([seed_job], results, job.name, folders, records, Ledger(results.study_folder(job.name)))
     return results.study_folder(job.name), {"stack": records[stack.id], "measure": records[measure.id]}
-
-
-def _width(folder: Path) -> int:
-    from husai.activations.cache import ActivationCache
-
-    return ActivationCache(folder / "rows").d_in

@@ -24,7 +24,7 @@ from husai.studies.evidence import (
     stability,
 )
 from husai.studies.measured import measured
-from husai.studies.plan import GAUSSIAN, GAUSSIAN_2, PLANTED, PLANTED_GAUSSIAN, TARGET, Plan
+from husai.studies.plan import GAUSSIAN, GAUSSIAN_2, PLANTED, PLANTED_GAUSSIAN, TARGET, Plan, has_planes
 
 COPIED = ("explained_variance", "l0", "dead_share", "alive", "cosine_to_init", "own_nearest_neighbour", "mcc_to_truth")
 
@@ -169,6 +169,9 @@ def not_run(plan: Plan) -> list[str]:
         found.append("a positive control: without one there is no verdict")
     if not study.has_model:
         found += ["random-weight models: the activations come without a model", "splicing into a model: there is none"]
-    elif not study.controls.random_models:
+        return found
+    if not study.controls.random_models:
         found.append("random-weight models: switched off in the study")
+    if not has_planes(study):
+        found.append("Fourier planes: they need an odd modulus")
     return found

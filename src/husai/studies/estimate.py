@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from husai.activations.source import CapturedSource, ExternalSource, PlantedSource
+from husai.activations.source import CapturedSource, PlantedSource, SurrogateSource
 from husai.models.config import PretrainConfig
 from husai.models.pretrain import pretrain
 from husai.saes.config import AnySAEConfig
 from husai.studies.plan import Plan, plan
+from husai.studies.preflight import width
 from husai.studies.study import Study
 from husai.training.config import TrainingConfig
 from husai.training.engines.choose import choose
@@ -20,10 +23,12 @@ from husai.training.schedules import trunk_end
 from husai.training.state import start
 
 TIMED_STEPS = 6
-PRETRAIN_STEPS = 10
-SECONDS_PER_MEASURE = 2.0
-SECONDS_PER_REPORT = 20.0
-SECONDS_PER_WORKER_START = 4.0
+PRETRAIN_STEPS = (3, 13)  # the difference is timed: the first step also imports
+SECONDS_PER_MEASURE = 2.0  # of 5 seeds with 128 latents each
+SECONDS_PER_REPORT = 5.0
+SECONDS_PER_SEED_FOLDER = 0.1
+SECONDS_PER_WORKER_START = 3.0
+UNKNOWN_WIDTH = 1024  # of a user's file, which is not opened
 
 
 @dataclass(frozen=True)
@@ -47,21 +52,22 @@ class Estimate:
     workers: int
 
 
-def estimate(study: Study, workers: int, d_in: int) -> Estimate:
+def estimate(study: Study, workers: int) -> Estimate:
     """Time each distinct shape of step on this machine and add up, at the first budget and at the cap."""
+    d_in = width(study.target) or UNKNOWN_WIDTH
     first, last = plan(study, study.budgets[0]), plan(study, study.budgets[-1])
-    step_seconds = _step_seconds(study, d_in)
-    pretrain_step = _pretrain_seconds(study)
+    with _one_thread():
+        step_seconds, pretrain_step = _step_seconds(study, d_in), _pretrain_seconds(study)
     low = _costs(first, [study.budgets[0]], step_seconds, pretrain_step, d_in, early=True)
     high = _costs(last, study.budgets, step_seconds, pretrain_step, d_in, early=False)
     return Estimate(tuple(high), _wall(low, workers), _wall(high, workers), sum(c.bytes for c in high), workers)
 
 
 def _wall(costs: list[Cost], workers: int) -> float:
-    """The model comes first and alone; the rest is shared by the workers."""
-    model = sum(c.seconds for c in costs if c.kind == "model")
-    rest = sum(c.seconds for c in costs if c.kind != "model")
-    return model + rest / workers + SECONDS_PER_WORKER_START + SECONDS_PER_REPORT
+    """The report comes last and alone; the rest is shared by the workers, but never faster than its longest part."""
+    report = sum(c.seconds for c in costs if c.kind == "report")
+    shared = [c.seconds for c in costs if c.kind != "report"]
+    return max(sum(shared) / workers, max(shared)) + report + SECONDS_PER_WORKER_START
 
 
 def _step_seconds(study: Study, d_in: int) -> dict[str, float]:
@@ -70,8 +76,6 @@ def _step_seconds(study: Study, d_in: int) -> dict[str, float]:
 
 
 def _timed(sae: AnySAEConfig, training: TrainingConfig, d_in: int) -> float:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     engine, _ = choose(sae, training)
     state = start(sae, training, d_in, (0,), root=0)
     x = torch.randn(1, training.batch, d_in, generator=torch.Generator().manual_seed(0))
@@ -79,7 +83,6 @@ def _timed(sae: AnySAEConfig, training: TrainingConfig, d_in: int) -> float:
     clock = time.perf_counter()
     for _ in range(TIMED_STEPS):
         engine.step(state, x, training.lr)
-    torch.set_num_threads(threads)
     return (time.perf_counter() - clock) / TIMED_STEPS
 
 
@@ -88,11 +91,24 @@ def _pretrain_seconds(study: Study) -> float:
     target = study.target
     if not isinstance(target, CapturedSource) or target.pretrain is None:
         return 0.0
-    data = target.pretrain.plain() | {"max_steps": PRETRAIN_STEPS, "eval_every": PRETRAIN_STEPS}
-    task = target.task.build()
-    clock = time.perf_counter()
-    pretrain(PretrainConfig.parse(data), target.model, task, 0)
-    return (time.perf_counter() - clock) / PRETRAIN_STEPS
+    task, seconds = target.task.build(), []
+    for steps in PRETRAIN_STEPS:
+        data = target.pretrain.plain() | {"max_steps": steps, "eval_every": steps}
+        clock = time.perf_counter()
+        pretrain(PretrainConfig.parse(data), target.model, task, 0)
+        seconds.append(time.perf_counter() - clock)
+    return max(0.0, seconds[1] - seconds[0]) / (PRETRAIN_STEPS[1] - PRETRAIN_STEPS[0])
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """As in a worker."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _costs(
@@ -110,12 +126,19 @@ def _costs(
             seeds, trained = len(made.seeds_of(source)), _steps_trained(study.training, budgets)
             size = 4 * seeds * arm.sae.d_sae * d_in * 24 * (1 + len(budgets))
             costs.append(Cost("stack", f"{source} {arm.name}", trained * seeds * steps[arm.name], size))
-            measures = (1 + len(budgets)) * SECONDS_PER_MEASURE
-            costs.append(Cost("measure", f"{source} {arm.name}", measures, 2 * 10**6))
+            measures = (1 + len(budgets)) * _measure_seconds(arm.sae, seeds)
+            costs.append(Cost("measure", f"{source} {arm.name}", measures, 10**5))
     for arm in study.arms if made.frozen else ():
         seconds = budgets[-1] * 2 * steps[arm.name]
         costs.append(Cost("stack", f"frozen {arm.name}", seconds, 4 * 2 * arm.sae.d_sae * d_in * 20))
-    return costs
+    folders = len(study.arms) * sum(len(made.seeds_of(source)) for source in made.sources)
+    seconds = SECONDS_PER_REPORT + SECONDS_PER_SEED_FOLDER * folders
+    return [*costs, Cost("report", "report and one folder per seed", seconds, 3 * 10**6 + 2 * 10**5 * folders)]
+
+
+def _measure_seconds(sae: AnySAEConfig, seeds: int) -> float:
+    """Every pair of seeds is compared, latent with latent."""
+    return SECONDS_PER_MEASURE * seeds * (seeds - 1) / 20 * (sae.d_sae / 128) ** 2
 
 
 def _steps_trained(training: TrainingConfig, budgets: list[int]) -> int:
@@ -127,20 +150,10 @@ def _steps_trained(training: TrainingConfig, budgets: list[int]) -> int:
 def _rows(study: Study, source: str) -> int:
     """Rows of a source (a guess of a million for a user's file)."""
     config: Any = study.positive if source.startswith("planted") else study.target
+    while isinstance(config, SurrogateSource):
+        config = config.of
     if isinstance(config, PlantedSource):
         return config.planted.n_rows
     if isinstance(config, CapturedSource):
         return config.task.max_rows or config.task.n_possible
     return 10**6
-
-
-def width(study: Study) -> int:
-    """d_in of the target, before anything ran."""
-    target = study.target
-    if isinstance(target, CapturedSource):
-        return target.model.d_mlp if "mlp.hook" in target.hook_name else target.model.d_model
-    if isinstance(target, PlantedSource):
-        return target.planted.d_in
-    if isinstance(target, ExternalSource) and target.d_in:
-        return target.d_in
-    return 1024

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import runpy
 import traceback
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+from pydantic import ValidationError
+
+from husai.config import Config, explain
 from husai.errors import HusaiError, UserError
 from husai.studies.study import Study
 
@@ -18,22 +23,45 @@ def study_from_file(path: Path) -> Study:
     """
     if not path.is_file():
         raise UserError(f"{path} does not exist")
-    try:
-        names = runpy.run_path(str(path))
-        make = names.get("study")
-        if not callable(make):
-            raise UserError(f"{path} defines no function study(): write one that returns a husai.studies.study.Study")
-        made = make()
-    except HusaiError:
-        raise
-    except Exception as error:  # noqa: BLE001 - the user's code may fail in any way
-        line = traceback.extract_tb(error.__traceback__)[-1]
-        raise UserError(f"{path} failed at line {line.lineno}: {_first_line(error)}") from None
+    make = _guarded(path, lambda: runpy.run_path(str(path)).get("study"))
+    if not callable(make):
+        raise UserError(f"{path} defines no function study(): write one that returns a husai.studies.study.Study")
+    made = _guarded(path, make)
     if not isinstance(made, Study):
         raise UserError(f"{path}: study() returned a {type(made).__name__}, not a Study")
     return made
 
 
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {text[0] if text else ''} {text[2].strip() if len(text) > 2 else ''}".strip()
+def _guarded(path: Path, code: Callable[[], Any]) -> Any:
+    """What the user's code returns; whatever it raises becomes one line."""
+    try:
+        return code()
+    except HusaiError:
+        raise
+    except SystemExit:
+        raise UserError(f"{path} ends the program (sys.exit): let study() return a Study instead") from None
+    except Exception as error:  # noqa: BLE001 - the user's code may fail in any way
+        raise UserError(f"{path} failed{_place(path, error)}: {_words(error)}") from None
+
+
+def _place(path: Path, error: Exception) -> str:
+    """The last line of the user's file that took part."""
+    if isinstance(error, SyntaxError):
+        return f" at line {error.lineno}"
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+    return f" at line {lines[-1]}" if lines else ""
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        return explain(error, _config_called(error.title))
+    text = (str(error).strip() or "no message").splitlines()[0]
+    return f"{type(error).__name__}: {text}"
+
+
+def _config_called(name: str) -> type[Config]:
+    """The config class of that name, whose keys help after a wrong one."""
+    classes = [Config]
+    for known in classes:
+        classes += known.__subclasses__()
+    return next((known for known in classes if known.__name__ == name), Config)

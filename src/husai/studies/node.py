@@ -17,8 +17,9 @@ from husai.store.record import Measurement, RunRecord
 class Node:
     """`fields` (JSON-ready) and `parents` (role -> node) are the scientific content.
 
-    `after` are nodes whose work may be continued and which change no bit of this one. A node that a user gave as a
-    finished folder carries its `given` path and `fixed_id`.
+    `after` are nodes whose work may be continued and which change no bit of this one; `local` is what else changes no
+    bit, such as where a user's file lies. A node that a user gave as a finished folder carries its `given` path and
+    `fixed_id`.
     """
 
     kind: str
@@ -26,6 +27,7 @@ class Node:
     fields: dict[str, Any]
     parents: dict[str, Node] = field(default_factory=dict)
     after: tuple[Node, ...] = ()
+    local: dict[str, Any] = field(default_factory=dict)
     fixed_id: str = ""
     given: Path | None = None
 
@@ -50,6 +52,7 @@ class Work:
     kind: str
     title: str
     fields: dict[str, Any]
+    local: dict[str, Any]
     parents: dict[str, str]
     folders: dict[str, Path]
     earlier: tuple[Path, ...]
@@ -80,4 +83,4 @@ def work_of(node: Node, results: Results) -> Work:
     folders = {role: folder_of(parent, results) for role, parent in node.parents.items()}
     earlier = tuple(folder_of(n, results) for n in node.after)
     parents = {role: parent.id for role, parent in node.parents.items()}
-    return Work(node.id, node.kind, node.title, node.fields, parents, folders, earlier, Path())
+    return Work(node.id, node.kind, node.title, node.fields, node.local, parents, folders, earlier, Path())

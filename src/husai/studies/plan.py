@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from husai.activations.source import CapturedSource, ExternalSource, Source, SurrogateSource
 from husai.errors import UserError
+from husai.models.config import PretrainConfig
 from husai.saes.config import AnySAEConfig
 from husai.store.files import sha256
 from husai.studies.node import Node
@@ -107,32 +108,42 @@ def _add_activations(made: Plan) -> None:
 
 def activations_nodes(source: Source, root: int, title: str = "activations") -> list[Node]:
     """The node of a source, after that of the model which it needs, if any."""
-    if isinstance(source, CapturedSource) and source.random_model is None:
-        model = _model(source, root)
+    if isinstance(source, CapturedSource) and source.pretrain is not None:
+        model = _model(source, source.pretrain, root)
         return [model, Node("activations", title, _fields(source, root), {"model": model})]
     if isinstance(source, SurrogateSource):
         of = activations_nodes(source.of, root)
-        fields = {"source": source.plain() | {"of": None}, "root_seed": root}
-        return [*of, Node("activations", title, fields, {"of": of[-1]})]
+        return [*of, _surrogate(of[-1], source.how, source.draw, title)]
+    if isinstance(source, ExternalSource):
+        return [_file_node(source, root, title)]
     return [Node("activations", title, _fields(source, root))]
 
 
-def _fields(source: Source, root: int) -> dict[str, object]:
+def _fields(source: Source, root: int) -> dict[str, Any]:
+    return {"source": source.plain(), "root_seed": root}
+
+
+def _file_node(source: ExternalSource, root: int, title: str) -> Node:
     """A user's file counts by its content, not by its place."""
-    content = {"file_sha256": sha256(Path(source.path))} if isinstance(source, ExternalSource) else {}
-    return {"source": source.plain(), "root_seed": root, **content}
+    path = Path(source.path)
+    if not path.is_file():
+        raise UserError(f"{path} does not exist, or is not a file: give a .npy, .safetensors or .pt file")
+    fields = {"source": source.plain() | {"path": path.suffix}, "root_seed": root, "file_sha256": sha256(path)}
+    return Node("activations", title, fields, local={"path": str(path)})
 
 
-def _model(source: CapturedSource, root: int) -> Node:
-    if source.pretrain is None:
-        raise UserError("the target of a study is a trained model; a random-weight model is a control")
-    fields = {"task": source.task.plain(), "model": source.model.plain(), "pretrain": source.pretrain.plain()}
+def _model(source: CapturedSource, pretrain: PretrainConfig, root: int) -> Node:
+    fields = {"task": source.task.plain(), "model": source.model.plain(), "pretrain": pretrain.plain()}
     return Node("model", f"transformer on {source.task.operation} mod {source.task.p}", {**fields, "root_seed": root})
 
 
-def _gaussian(of: Node, draw: int, title: str) -> Node:
-    fields = {"source": {"kind": "surrogate", "how": "gaussian", "draw": draw}, "root_seed": of.fields["root_seed"]}
+def _surrogate(of: Node, how: str, draw: int, title: str) -> Node:
+    fields = {"source": {"kind": "surrogate", "how": how, "draw": draw}, "root_seed": of.fields["root_seed"]}
     return Node("activations", title, fields, {"of": of})
+
+
+def _gaussian(of: Node, draw: int, title: str) -> Node:
+    return _surrogate(of, "gaussian", draw, title)
 
 
 def _add_stack(made: Plan, source: str, arm: str, sae: AnySAEConfig, steps: int) -> None:
@@ -191,5 +202,11 @@ def _add_extras(made: Plan) -> None:
             parents["frozen"] = made.frozen[arm.name]
         fields = {"root_seed": study.root_seed}
         made.extras[f"splice {arm.name}"] = Node("splice", f"splice target {arm.name}", fields, parents)
-        parents = {"activations": target, "stack": stack, "model": made.model}
-        made.extras[f"fourier {arm.name}"] = Node("fourier", f"Fourier planes, target {arm.name}", fields, parents)
+        if has_planes(study):
+            parents = {"activations": target, "stack": stack, "model": made.model}
+            made.extras[f"fourier {arm.name}"] = Node("fourier", f"Fourier planes, target {arm.name}", fields, parents)
+
+
+def has_planes(study: Study) -> bool:
+    """Whether the answers have Fourier planes: with an even modulus the last frequency has no sine."""
+    return isinstance(study.target, CapturedSource) and study.target.task.p % 2 == 1

@@ -20,23 +20,27 @@ REPORT = "report.html"
 
 def dry_run(study: Study, workers: int) -> tuple[dict[str, Any], str]:
     """The plan at the first budget with ids, and the estimated time and disk."""
-    from husai.studies.estimate import estimate, width
+    from husai.studies.estimate import estimate
     from husai.studies.plan import plan
+    from husai.studies.preflight import check_study
 
+    warnings = check_study(study)
     made = plan(study, study.budgets[0])
-    found = estimate(study, workers, width(study))
+    found = estimate(study, workers)
     data = {
         "study": study.plain(),
         "nodes": [{"kind": n.kind, "id": n.id, "title": n.title} for n in made.nodes],
         "seconds": {"low": round(found.low_seconds), "high": round(found.high_seconds)},
         "bytes": found.bytes,
         "workers": workers,
+        "warnings": warnings,
     }
     lines = [f"{n.kind:<12} {n.id}  {n.title}" for n in made.nodes]
     low, high = _minutes(found.low_seconds), _minutes(found.high_seconds)
     lines += [
         f"budgets of steps: {', '.join(map(str, study.budgets))} (doubled until every arm has converged)",
         f"time with {workers} processes: {low} if the first budget is enough, at most about {high}",
+        *(f"warning: {text}" for text in warnings),
         f"disk: about {found.bytes / 1e6:.0f} MB; nothing was run",
     ]
     return data, "\n".join(lines)

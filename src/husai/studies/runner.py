@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from husai import events
@@ -22,6 +23,7 @@ from husai.studies.executors.local import Failure, Hooks, LocalExecutor
 from husai.studies.ledger import Ledger
 from husai.studies.node import Node, work_of
 from husai.studies.plan import Plan, plan
+from husai.studies.preflight import check_study
 from husai.studies.seed_folders import jobs_of, write_seed_folders
 from husai.studies.study import Study
 
@@ -43,10 +45,11 @@ class Run:
         self.folder = self.results.study_folder(self.study.name)
         self.executor = LocalExecutor(self.root, self.workers)
 
-    @property
+    @cached_property
     def id(self) -> str:
-        """The study's id: the hash of its declaration."""
-        return content_hash({"kind": "study", "study": self.study.plain()})[:16]
+        """The study's id: the hash of its declaration and of its nodes, hence of the content of a user's file too."""
+        nodes = sorted({node.id for steps in self.study.budgets for node in plan(self.study, steps).nodes})
+        return content_hash({"kind": "study", "study": self.study.plain(), "nodes": nodes})[:16]
 
     def start(self) -> tuple[Path, RunRecord]:
         """Run to the end and return the run folder and its record; a finished study is returned as it is.
@@ -55,6 +58,7 @@ class Run:
             UserError: something the user must put right; another process runs this study.
             Interrupted: stopped; what was finished is kept.
         """
+        check_study(self.study)
         make_folder(self.folder)
         done = self.results.experiment(self.study.name, self.id)
         if done is not None:

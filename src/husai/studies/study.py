@@ -68,6 +68,12 @@ class Study(Config):
         return self
 
     @model_validator(mode="after")
+    def _trained_target(self) -> Self:
+        if isinstance(self.target, CapturedSource) and self.target.pretrain is None:
+            raise ValueError("the target of a study is a trained model; a random-weight model is a control")
+        return self
+
+    @model_validator(mode="after")
     def _steps(self) -> Self:
         if self.training.steps % 2:
             raise ValueError("training.steps must be even: convergence compares it with its half")

@@ -69,7 +69,7 @@
       feature.value = String(partner);
       update();
     });
-    cell.append(jump, show(cosine));
+    cell.append(jump, " ", show(cosine));
     return cell;
   };
   const numberCell = (name, i) => {

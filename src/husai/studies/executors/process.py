@@ -124,10 +124,11 @@ def _signals_held() -> Iterator[None]:
 
 
 class _Forward:
-    """Listener of a worker: sends events to the parent, from whatever thread."""
+    """Listener of a worker: sends events to the parent, from whatever thread, under the name of the work in hand."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection, self.lock = connection, threading.Lock()
+        self.work: Work | None = None
 
     def send(self, kind: str, content: object) -> None:
         """Send one message whole."""
@@ -135,8 +136,12 @@ class _Forward:
             self.connection.send((kind, content))
 
     def progress(self, event: events.Progress) -> None:
-        """Forward progress."""
-        self.send("progress", (event.job, event.title, event.done, event.total, event.note))
+        """Forward progress; two workers may do the same kind of job at once."""
+        job, title = event.job, event.title
+        if self.work is not None:
+            job = f"{self.work.id} {job}"
+            title = title if title == self.work.title else f"{self.work.title}: {title}"
+        self.send("progress", (job, title, event.done, event.total, event.note))
 
     def log(self, level: str, message: str) -> None:
         """Forward a line."""
@@ -154,7 +159,8 @@ def _serve(connection: Connection, root: Path) -> NoReturn:
     torch.set_num_threads(1)
     events.set_listener(forward)
     while True:
-        forward.send("done", _run(inbox.get(), root))
+        forward.work = inbox.get()
+        forward.send("done", _run(forward.work, root))
 
 
 def _listen(connection: Connection, inbox: queue.SimpleQueue[Work]) -> None:

@@ -79,7 +79,7 @@ def _planted(work: Work, plain: dict[str, Any]) -> ActivationCache:
 
 
 def _external(work: Work, plain: dict[str, Any]) -> ActivationCache:
-    source = ExternalSource.parse(plain)
+    source = ExternalSource.parse(plain | {"path": work.local["path"]})
     file = ExternalFile(
         path=Path(source.path),
         key=source.key,

@@ -143,7 +143,7 @@ def _save(work: Work, found: Found) -> None:
             "steps": list(curve.steps),
             "mcc_signed_alive": _listed(curve.mean("alive")),
             "mcc_signed_all": _listed(curve.mean("all")),
-            "cosine_to_init": _listed(np.nanmean(curve.cosine_to_init_nS, axis=1)),
+            "cosine_to_init": _listed(_over_alive(curve.cosine_to_init_nS)),
         },
     )
     for i, seed in enumerate(found.stack.seeds):
@@ -159,6 +159,14 @@ def _save(work: Work, found: Found) -> None:
         )
         table.to_csv(work.draft / f"{FEATURES}-seed{seed}.csv")
     save_arrays(work.draft / HEATMAP, {"cosine_FF": _heatmap(found)})
+
+
+def _over_alive(values_nS: np.ndarray) -> np.ndarray:
+    """Mean over the seeds that have a value [n]; NaN where none has."""
+    known = np.isfinite(values_nS)
+    return np.divide(
+        np.where(known, values_nS, 0).sum(1), known.sum(1), out=np.full(len(known), np.nan), where=known.any(1)
+    )
 
 
 def _listed(values: np.ndarray) -> list[float | None]:

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 from husai.activations.guards import check_rows, row_facts
 from husai.config import content_hash
 from husai.events import warn
-from husai.saes.config import AnySAEConfig, SAEConfig, TopKConfig
+from husai.saes.config import AnySAEConfig, SAEConfig, check_sizes
 from husai.saes.stack import SAEStack
 from husai.store.files import write_json
 from husai.store.record import Measurement
@@ -31,10 +31,9 @@ def run(work: Work) -> Outcome:
     config, training = SAE.validate_python(work.fields["sae"]), TrainingConfig.parse(work.fields["training"])
     root, seeds = work.fields["root_seed"], tuple(work.fields["seeds"])
     rows = open_rows(work.folders["activations"], training, root)
-    k = config.k if isinstance(config, TopKConfig) else None
-    warnings = check_rows(rows.cache.manifest, config.d_sae, k)
+    warnings = check_sizes(config, rows.cache.d_in) + check_rows(rows.cache.manifest, config.d_sae)
     for text in warnings:
-        warn(f"{work.title}: {text}")
+        warn(text)
     parts = max(seeds) + 1 if training.data == "disjoint" else 1
     batch_at = rows.batches(training, seeds, root, parts)
     identity = trajectory_id(work)

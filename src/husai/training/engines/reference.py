@@ -57,9 +57,7 @@ class ReferenceEngine:
         total = torch.stack(list(terms.values())).sum()
         grads = torch.autograd.grad(total, list(p.values()), materialize_grads=True)
         update_(state.last_fired_SF[seed], codes.fired(), rows + x_BD.shape[0])
-        # The fused Adam reads memory in order: a transposed gradient would be applied to the wrong weights.
-        whole = {name: grad.contiguous() for name, grad in zip(p, grads, strict=True)}
-        return {name: term.detach() for name, term in terms.items()}, whole
+        return {name: term.detach() for name, term in terms.items()}, dict(zip(p, grads, strict=True))
 
     def _pull(self, state: TrainState, terms: SeedTerms, grads: list[Parameters]) -> None:
         assert self.coupling is not None
@@ -70,10 +68,11 @@ class ReferenceEngine:
 
     @torch.no_grad()
     def _update(self, state: TrainState, grads: list[Parameters], lr: float) -> None:
+        # The fused Adam reads memory in order: a transposed gradient would be applied to the wrong weights.
         slots = [(name, seed) for seed in range(state.seeds) for name in state.parameters]
         adam(
             [state.parameters[name][seed] for name, seed in slots],
-            [grads[seed][name] for name, seed in slots],
+            [grads[seed][name].contiguous() for name, seed in slots],
             [state.m[name][seed] for name, seed in slots],
             [state.v[name][seed] for name, seed in slots],
             [],

@@ -1,0 +1,63 @@
+"""What can be known to be wrong before anything runs: a hook that is not there, sizes that cannot work, a lost file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from husai.activations.capture import chosen_positions
+from husai.activations.source import CapturedSource, ExternalSource, PlantedSource, Source, SurrogateSource
+from husai.errors import UserError
+from husai.models.hooks import capture, find_hook
+from husai.saes.config import check_sizes
+from husai.studies.study import Study
+
+
+def check_study(study: Study) -> list[str]:
+    """Refuse now what would otherwise fail after the model has been trained; returns warnings.
+
+    Raises:
+        UserError: unknown hook (with the nearest), a position or file that does not exist, or a k that is not sparse.
+    """
+    sources = [study.target] if study.positive is None else [study.target, study.positive]
+    widths = [d_in for d_in in map(width, sources) if d_in is not None]
+    found = [f"{arm.name}: {text}" for d_in in widths for arm in study.arms for text in check_sizes(arm.sae, d_in)]
+    return list(dict.fromkeys(found))
+
+
+def width(source: Source) -> int | None:
+    """d_in of a source before anything ran; None for a user's file that does not declare it.
+
+    Raises:
+        UserError: as `check_study`.
+    """
+    if isinstance(source, CapturedSource):
+        return _captured_width(source)
+    if isinstance(source, PlantedSource):
+        return source.planted.d_in
+    if isinstance(source, SurrogateSource):
+        return width(source.of)
+    return _declared_width(source)
+
+
+def _declared_width(source: ExternalSource) -> int | None:
+    if not Path(source.path).is_file():
+        raise UserError(f"{source.path} does not exist, or is not a file: give a .npy, .safetensors or .pt file")
+    return source.d_in
+
+
+def _captured_width(source: CapturedSource) -> int:
+    """From one row through an untrained model of the same shape."""
+    task = source.task.build()
+    chosen_positions(task, source.positions)
+    model = source.model.fitted(task).build(0)
+    find_hook(model, source.hook_name)
+    with torch.inference_mode(), capture(model, [source.hook_name]) as found:
+        model(torch.tensor(task.tokens_NT[:1]))
+    shape = found[source.hook_name].shape
+    if len(shape) != 3:
+        raise UserError(
+            f"hook {source.hook_name} gives {list(shape)}: an SAE reads [batch, position, width]; choose another hook"
+        )
+    return int(shape[-1])
