@@ -42,7 +42,8 @@ def test_while_the_workers_are_still_starting(tmp_path, own_study, number):
 
 
 def test_while_it_trains_and_then_it_goes_on_to_the_same_numbers(tmp_path, rows, husai):
-    options = ("--set", "sae.d_sae=16", "--set", "sae.k=3", "--set", "training.steps=1500", "--set", "seeds=2")
+    fields = ("sae.d_sae=16", "sae.k=3", "training.steps=1500", "training.batch=64", "seeds=2")
+    options = [word for field in fields for word in ("--set", field)]
     results = tmp_path / "results"
 
     def trains() -> bool:
@@ -50,7 +51,7 @@ def test_while_it_trains_and_then_it_goes_on_to_the_same_numbers(tmp_path, rows,
 
     with started("train", rows, *options, "--results", results) as process:
         wait_for(trains, process)
-        time.sleep(0.5)
+        time.sleep(0.3)
         os.killpg(process.pid, signal.SIGINT)
         out, err = process.communicate(timeout=60)
     assert process.returncode == 130, (out, err)

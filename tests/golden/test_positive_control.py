@@ -1,7 +1,7 @@
 """The golden row of the planted positive control, through the same nodes as any study: all +-.02.
 
-Planted D = 128, 256 unit-norm Gaussian features, 4 active, 12,769 rows; TopK F = 256, tied start, unit decoder rows, Adam
-1e-3 decayed to 0 over the last fifth, batch 512, 2,500 steps, 5 seeds, all rows for training and evaluation.
+Planted D = 128, 256 unit-norm Gaussian features, 4 active, 12,769 rows; TopK F = 256, tied start, unit decoder rows,
+Adam 1e-3 decayed to 0 over the last fifth, batch 512, 2,500 steps, 5 seeds, all rows for training and evaluation.
 """
 
 from __future__ import annotations

@@ -90,7 +90,7 @@ def killed_at(final: Path, moment: str) -> None:
     )
     run = subprocess.run(
         [sys.executable, "-c", BUILDER, str(final), moment],
-        env={**os.environ, "PYTHONPATH": str(helper)},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(helper), os.environ.get("PYTHONPATH", "")])},
         capture_output=True,
         timeout=60,
         check=False,

@@ -39,8 +39,8 @@ def study() -> Study:
         ),
         factor="k",
         seeds=5,
-        training=TrainingConfig(steps=5000, batch=512, lr=8e-3, eps=1e-2),
-        max_steps=5000,
+        training=TrainingConfig(steps=6000, batch=448, lr=1.1e-2, eps=3e-2),
+        max_steps=6000,
         margin=0.05,
         remarks=(CIRCULAR,),
     )
