@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 
+import psutil
 import pytest
 
 
@@ -26,11 +27,17 @@ def wait_for(ready, process: subprocess.Popen[str]) -> None:
         time.sleep(0.01)
 
 
+def importing(parent: int) -> bool:
+    """Whether a worker process is there and has just begun to import."""
+    workers = [p for p in psutil.Process(parent).children() if "spawn_main" in " ".join(p.cmdline())]
+    return any(time.time() - p.create_time() > 0.1 for p in workers)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_while_the_workers_are_still_starting(tmp_path, own_study, number):
     results, ledger = tmp_path / "results", tmp_path / "results" / "experiments" / "own" / "ledger.jsonl"
     with started("run", own_study, "--results", results, "--json") as process:
-        wait_for(ledger.exists, process)
+        wait_for(lambda: importing(process.pid), process)
         os.killpg(process.pid, number)
         out, err = process.communicate(timeout=60)
     assert process.returncode == 130

@@ -51,14 +51,6 @@ with layout.building(final, record().id) as draft:
     write_text(draft.path / "a.txt", "content")
     draft.complete(record())
 """
-HOLDER = """
-import sys
-from pathlib import Path
-from husai.store.layout import locked
-with locked(Path(sys.argv[1]), "this"):
-    print("held", flush=True)
-    sys.stdin.readline()
-"""
 
 
 def record(**changes) -> RunRecord:
@@ -259,29 +251,6 @@ def test_scratch_and_temporary_files_do_not_stay(tmp_path):
         made = draft.complete(record())
     assert [a.path for a in made.artefacts] == ["a.txt", "config.yaml", "metrics.json"]
     assert list_artefacts(final) == made.artefacts
-
-
-def test_a_second_process_is_refused_in_one_line_and_a_dead_one_holds_nothing(tmp_path):
-    folder = tmp_path / "x" / "run"
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    with subprocess.Popen([sys.executable, "-c", HOLDER, str(folder)], **pipes) as holder:
-        assert holder.stdout is not None
-        assert holder.stdout.readline() == "held\n"
-        try:
-            with pytest.raises(UserError, match="another process is already working on my run: wait for it") as caught:
-                locked(folder, "my run").__enter__()
-            assert len(str(caught.value).splitlines()) == 1
-        finally:
-            holder.kill()
-    with locked(folder, "my run"):
-        pass
-
-
-def test_a_lock_is_given_back_after_an_error(tmp_path):
-    with pytest.raises(RuntimeError), locked(tmp_path / "x", "it"):
-        raise RuntimeError
-    with locked(tmp_path / "x", "it"):
-        pass
 
 
 def test_metrics_hold_nothing_that_changes_between_two_runs():

@@ -120,8 +120,8 @@ def _row_warnings(manifest: Manifest, d_sae: int, allow_few: bool) -> list[str]:
 
 def _token_warnings(manifest: Manifest) -> list[str]:
     tokens = manifest.tokens
-    if tokens is None:
-        return []
+    if tokens is None or (manifest.origin.positions == "read" and tokens.follows == "context"):
+        return []  # at the read position every row stands on the same token, and says something about its context
     found: list[str] = []
     if tokens.commonest_share > COMMON_TOKEN:
         found.append(

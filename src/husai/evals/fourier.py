@@ -21,11 +21,12 @@ class Planes:
 
     basis_WD2: np.ndarray
     energy_W: np.ndarray
+    frequencies: np.ndarray
 
-    @property
-    def frequencies(self) -> np.ndarray:
-        """[W] = 1 .. (p-1)/2."""
-        return np.arange(1, len(self.energy_W) + 1)
+    def above(self, energy: float) -> Planes:
+        """Only the planes that hold at least this share of the variance (the strongest one where none does)."""
+        kept = np.flatnonzero(self.energy_W >= min(energy, self.energy_W.max()))
+        return Planes(self.basis_WD2[kept], self.energy_W[kept], self.frequencies[kept])
 
 
 def real_basis(s_N: np.ndarray, p: int) -> np.ndarray:
@@ -63,7 +64,7 @@ def planes(x_ND: np.ndarray, s_N: np.ndarray, p: int) -> Planes:
     directions = np.einsum("nwc,nd->wdc", real_basis(s_N, p), centred) / len(s_N)
     basis, _ = np.linalg.qr(directions)
     power = 2 * (directions**2).sum((1, 2))
-    return Planes(basis, power / (centred**2).sum(1).mean())
+    return Planes(basis, power / (centred**2).sum(1).mean(), np.arange(1, len(power) + 1))
 
 
 def best_plane(W_FD: np.ndarray, fourier: Planes) -> tuple[np.ndarray, np.ndarray]:
@@ -71,6 +72,15 @@ def best_plane(W_FD: np.ndarray, fourier: Planes) -> tuple[np.ndarray, np.ndarra
     unit = W_FD / np.linalg.norm(W_FD, axis=1, keepdims=True).clip(1e-12)
     share_WF = (np.einsum("wdc,fd->wfc", fourier.basis_WD2, unit) ** 2).sum(-1)
     return share_WF.max(0), fourier.frequencies[share_WF.argmax(0)]
+
+
+def in_span(W_FD: np.ndarray, fourier: Planes) -> np.ndarray:
+    """Per row: squared share of its norm in the span of all planes [F]."""
+    unit = W_FD / np.linalg.norm(W_FD, axis=1, keepdims=True).clip(1e-12)
+    both = np.concatenate(list(fourier.basis_WD2), axis=1)
+    left, strength, _ = np.linalg.svd(both, full_matrices=False)
+    span = left[:, strength > 1e-9 * strength.max()]
+    return ((unit @ span) ** 2).sum(1)
 
 
 def chance(fourier: Planes, n: int, root: int) -> tuple[float, float]:

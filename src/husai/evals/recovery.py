@@ -11,11 +11,25 @@ from husai.stability.metrics import mcc_signed
 
 @dataclass(frozen=True)
 class Recovery:
-    """One dictionary against the truth: mean signed cosine after one-to-one matching, over the larger count."""
+    """One dictionary against the truth, after one-to-one matching by signed cosine.
+
+    `mcc_to_truth` divides by the larger count, so no dictionary can score above `attainable`; `matched` is the mean
+    over the pairs that were matched.
+    """
 
     mcc_to_truth: float
     n_latents: int
     n_true: int
+
+    @property
+    def attainable(self) -> float:
+        """Largest possible `mcc_to_truth` at these counts."""
+        return min(self.n_latents, self.n_true) / max(self.n_latents, self.n_true)
+
+    @property
+    def matched(self) -> float:
+        """Mean cosine over the matched pairs."""
+        return self.mcc_to_truth / self.attainable if self.n_latents else float("nan")
 
 
 def recovery(W_dec_FD: np.ndarray, truth_MD: np.ndarray, alive_F: np.ndarray) -> Recovery:

@@ -16,6 +16,12 @@ CIRCULAR = (
 )
 
 
+CHOSEN = (
+    "Width, rate, epsilon and budget were chosen on exploratory runs so that every arm converges within the time; the "
+    "margin, the controls and the rule were fixed before."
+)
+
+
 def study() -> Study:
     """A grokked transformer, a planted dictionary where the answer is yes, and trained controls where it is no."""
     return Study(
@@ -42,5 +48,5 @@ def study() -> Study:
         training=TrainingConfig(steps=6000, batch=448, lr=1.1e-2, eps=3e-2),
         max_steps=6000,
         margin=0.05,
-        remarks=(CIRCULAR,),
+        remarks=(CIRCULAR, CHOSEN),
     )

@@ -61,7 +61,7 @@ def _three(m: Measurement, up: Upstream | None) -> list[Cell]:
 
 
 def _strata(view: View, source: str, measured: list[Upstream | None]) -> Table:
-    """Each arm has its own strata, so that they stand one below the other."""
+    """All arms are cut at the same firing frequencies; a stratum may be empty in one of them."""
     columns = [Column("arm", text=True), Column("stratum", text=True), Column("stability")]
     rows: list[list[Cell]] = []
     for i, up in enumerate(measured):

@@ -19,7 +19,7 @@ def summary(view: View) -> str:
         f"What varied: {plain(view.fact('facts.what_varied'))}.",
         *(_table(made) for made in (tables.stability(view), tables.excess(view), tables.quality(view))),
         _table(model_tables.recovered(view)),
-        *_listed("Convergence", [entry["words"] for entry in facts.get("convergence", [])]),
+        *_listed("Convergence", [f"{e['source']} {e['arm']}: {e['words']}" for e in facts.get("convergence", [])]),
         *_listed("Remarks", facts.get("remarks", [])),
         *_listed("Warnings", facts.get("warnings", [])),
         *_listed("Not run", facts.get("not_run", [])),

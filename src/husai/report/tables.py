@@ -230,11 +230,12 @@ def convergence(view: View) -> Table:
 def planted(view: View) -> Table:
     """Agreement with the truth beside agreement between seeds, where the truth is known."""
     columns = [Column("source", text=True), Column("arm", text=True), Column("between seeds"), Column("to the truth")]
-    columns.append(Column("explained variance"))
+    columns += [Column("of at most"), Column("matched only"), Column("explained variance")]
+    truth = ("mcc_to_truth", "mcc_to_truth_attainable", "matched_to_truth", "explained_variance")
     rows: list[list[Cell]] = []
     for source in dict.fromkeys(m.scope["source"] for m in view.record.select("mcc_to_truth")):
         for i, arm in enumerate(view.arms):
-            wanted = [(STATISTIC, {"population": "alive"}), ("mcc_to_truth", {}), ("explained_variance", {})]
+            wanted = [(STATISTIC, {"population": "alive"}), *((name, {}) for name in truth)]
             found = [view.get(name, source=source, arm=arm, **scope) for name, scope in wanted]
             rows.append([source_name(view, source), view.arm(i), *(cell(m, view.id, with_interval) for m in found)])
     return Table("planted", "Consistent and true: the planted dictionary", columns, rows)

@@ -18,7 +18,7 @@ def torch_generator(root: int, role: Role, *index: int | str) -> torch.Generator
 
 
 def untrained(stack: SAEStack, root: int) -> SAEStack:
-    """The stack as it was at step 0 (same streams as its training)."""
+    """The stack as it was at step 0, where every seed had its own initialisation (same streams as its training)."""
     arch = architecture(stack.config)
     d_in = stack.mean_D.shape[0]
     starts = [arch.init(stack.config, d_in, torch_generator(root, Role.SAE_INIT, seed)) for seed in stack.seeds]

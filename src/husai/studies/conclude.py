@@ -26,7 +26,8 @@ from husai.studies.evidence import (
 from husai.studies.measured import measured
 from husai.studies.plan import GAUSSIAN, GAUSSIAN_2, PLANTED, PLANTED_GAUSSIAN, TARGET, Plan, has_planes
 
-COPIED = ("explained_variance", "l0", "dead_share", "alive", "cosine_to_init", "own_nearest_neighbour", "mcc_to_truth")
+TRUTH = ("mcc_to_truth", "mcc_to_truth_attainable", "matched_to_truth")
+COPIED = ("explained_variance", "l0", "dead_share", "alive", "cosine_to_init", "own_nearest_neighbour", *TRUTH)
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,11 @@ def _facts(
     shared = {
         records[n.id].facts["shared_initialisation"] for n in final if records[n.id].facts["initialisation_is_shared"]
     }
-    collapsed = [records[n.id].name for n in final if records[n.id].facts["collapsed_seeds"]]
+    collapsed = [
+        f"{source} {arm}"
+        for (source, arm, steps), node in plan.measures.items()
+        if steps == plan.steps and records[node.id].facts["collapsed_seeds"]
+    ]
     stack = next(iter(plan.stacks.values()))
     return {
         "question": study.question,
@@ -161,6 +166,7 @@ def not_run(plan: Plan) -> list[str]:
     found = [
         "causal effects of single latents on the model's answers",
         "other architectures than those of the two arms",
+        "level checks by a frozen encoder, a soft-frozen decoder, a permuted decoder and PCA",
         "other models than the one read here: the verdict is about this checkpoint, over these initialisations",
     ]
     if study.training.data == "shared":

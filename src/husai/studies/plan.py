@@ -18,13 +18,14 @@ from husai.training.engines.choose import choose
 
 TARGET, GAUSSIAN, GAUSSIAN_2 = "target", "gaussian", "gaussian-2"
 PLANTED, PLANTED_GAUSSIAN = "planted", "planted-gaussian"
+RANDOM_MODEL_PREFIX = "random-model-"
 FROZEN_SEEDS = (0, 1)
 Detail = Literal["full", "pairs"]
 
 
 def random_model(index: int) -> str:
     """Name of the source captured from random-weight model number `index`."""
-    return f"random-model-{index}"
+    return f"{RANDOM_MODEL_PREFIX}{index}"
 
 
 @dataclass
@@ -71,8 +72,11 @@ class Plan:
 
     def seeds_of(self, source: str) -> tuple[int, ...]:
         """Seed numbers trained on a source; the same numbers mean the same streams on every source."""
-        few = source.startswith("random-model-")
-        return tuple(range(self.study.controls.seeds_per_random_model if few else self.study.seeds))
+        if not source.startswith(RANDOM_MODEL_PREFIX):
+            return tuple(range(self.study.seeds))
+        each = self.study.controls.seeds_per_random_model
+        first = self.study.seeds + each * int(source.removeprefix(RANDOM_MODEL_PREFIX))
+        return tuple(range(first, first + each))
 
 
 def plan(study: Study, steps: int) -> Plan:

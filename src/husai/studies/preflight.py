@@ -11,6 +11,7 @@ from husai.activations.source import CapturedSource, ExternalSource, PlantedSour
 from husai.errors import UserError
 from husai.models.hooks import capture, find_hook
 from husai.saes.config import check_sizes
+from husai.statistics.estimate import MIN_UNITS
 from husai.studies.study import Study
 
 
@@ -23,7 +24,20 @@ def check_study(study: Study) -> list[str]:
     sources = [study.target] if study.positive is None else [study.target, study.positive]
     widths = [d_in for d_in in map(width, sources) if d_in is not None]
     found = [f"{arm.name}: {text}" for d_in in widths for arm in study.arms for text in check_sizes(arm.sae, d_in)]
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys([*found, *_too_few(study)]))
+
+
+def _too_few(study: Study) -> list[str]:
+    """What makes a verdict impossible from the start."""
+    found = (
+        [f"{study.seeds} seeds: below {MIN_UNITS} there is no interval and no verdict"]
+        if study.seeds < MIN_UNITS
+        else []
+    )
+    models = study.controls.random_models
+    if study.has_model and 0 < models < MIN_UNITS:
+        found.append(f"{models} random-weight models: below {MIN_UNITS} there is no interval and no verdict")
+    return found
 
 
 def width(source: Source) -> int | None:

@@ -16,6 +16,7 @@ from husai.store.record import Measurement, RunRecord
 from husai.studies.study import Study
 
 REPORT = "report.html"
+DOUBLED = " (doubled until every arm has converged)"
 
 
 def dry_run(study: Study, workers: int) -> tuple[dict[str, Any], str]:
@@ -38,7 +39,7 @@ def dry_run(study: Study, workers: int) -> tuple[dict[str, Any], str]:
     lines = [f"{n.kind:<12} {n.id}  {n.title}" for n in made.nodes]
     low, high = _minutes(found.low_seconds), _minutes(found.high_seconds)
     lines += [
-        f"budgets of steps: {', '.join(map(str, study.budgets))} (doubled until every arm has converged)",
+        f"budgets of steps: {', '.join(map(str, study.budgets))}{DOUBLED if len(study.budgets) > 1 else ''}",
         f"time with {workers} processes: {low} if the first budget is enough, at most about {high}",
         *(f"warning: {text}" for text in warnings),
         f"disk: about {found.bytes / 1e6:.0f} MB; nothing was run",
@@ -55,7 +56,8 @@ def verdict(folder: Path, record: RunRecord) -> tuple[dict[str, Any], str]:
     found = record.facts["verdict"]
     path = (folder / REPORT).resolve()
     data = {"verdict": found, "run": str(folder), "report": str(path), "id": record.id}
-    return data, f"{found['state'].upper()}: {found['words']}\n{path}"
+    mark = "" if found["words"].startswith(found["state"]) else f"{found['state'].upper()}: "
+    return data, f"{mark}{found['words']}\n{path}"
 
 
 def study(record: RunRecord) -> str:

@@ -49,7 +49,9 @@ class Run:
     def id(self) -> str:
         """The study's id: the hash of its declaration and of its nodes, hence of the content of a user's file too."""
         nodes = sorted({node.id for steps in self.study.budgets for node in plan(self.study, steps).nodes})
-        return content_hash({"kind": "study", "study": self.study.plain(), "nodes": nodes})[:16]
+        declared = self.study.plain()
+        declared["target"].pop("path", None)  # the content counts, not the place
+        return content_hash({"kind": "study", "study": declared, "nodes": nodes})[:16]
 
     def start(self) -> tuple[Path, RunRecord]:
         """Run to the end and return the run folder and its record; a finished study is returned as it is.
@@ -58,7 +60,8 @@ class Run:
             UserError: something the user must put right; another process runs this study.
             Interrupted: stopped; what was finished is kept.
         """
-        check_study(self.study)
+        for text in check_study(self.study):
+            events.warn(text)
         make_folder(self.folder)
         done = self.results.experiment(self.study.name, self.id)
         if done is not None:

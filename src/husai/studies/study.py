@@ -30,6 +30,12 @@ class Controls(Config):
     seeds_per_random_model: int = Field(default=2, ge=2)
     frozen_decoder: bool = True
 
+    @model_validator(mode="after")
+    def _one_draw_is_none(self) -> Self:
+        if self.random_models == 1:
+            raise ValueError("one random-weight model is one draw: set random_models to 5 or more, or to 0")
+        return self
+
 
 class Study(Config):
     """*Is arm a more reproducible across seeds than arm b, beyond trained controls?*

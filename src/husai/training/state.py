@@ -56,7 +56,8 @@ def start(config: AnySAEConfig, training: TrainingConfig, d_in: int, seeds: tupl
     parameters = {name: torch.stack([p[name] for p in per_seed]) for name in per_seed[0]}
     zeros = {name: torch.zeros_like(t) for name, t in parameters.items()}
     last = torch.zeros(len(seeds), config.d_sae, dtype=torch.int64)
-    return TrainState(parameters, zeros, {name: t.clone() for name, t in zeros.items()}, last)
+    begin = {0: parameters["W_dec"].numpy().copy()}
+    return TrainState(parameters, zeros, {name: t.clone() for name, t in zeros.items()}, last, snapshots=begin)
 
 
 def save_state(path: Path, state: TrainState, identity: str) -> Path:

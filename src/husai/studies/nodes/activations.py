@@ -18,6 +18,7 @@ from husai.activations.surrogates import gaussian_twin, shuffled_dimensions
 from husai.activations.writer import write_rows
 from husai.errors import Refused
 from husai.models.random_model import random_model
+from husai.models.sanity import check, require_readable
 from husai.models.weights import load_model
 from husai.store.record import Measurement
 from husai.store.tensors import save_arrays
@@ -64,6 +65,7 @@ def _captured(work: Work, plain: dict[str, Any]) -> ActivationCache:
         model, what = load_model(work.folders["model"] / "model.safetensors"), "trained model"
     else:
         model = random_model(source.model.fitted(task), work.fields["root_seed"], source.random_model)
+        require_readable(check(model, task, work.fields["root_seed"]), declared_control=True)
         what = f"random-weight model {source.random_model} (control)"
     where = {"positions": source.positions, "batch": source.batch, "description": f"{what} on {task.name}"}
     return capture(model, task, source.hook_name, work.draft / ROWS, details={"declared": source.plain()}, **where)

@@ -5,14 +5,16 @@ At half of the first budget only what the convergence test compares is asked for
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
+from husai.activations.strata import ALL, WITHOUT_OUTLIERS
 from husai.evals.fidelity import Fidelity, fidelity, subset_explained_variance
 from husai.evals.recovery import recovery
-from husai.saes.stack import SAEStack, load_stack
+from husai.saes.stack import SAE, SAEStack, load_stack
 from husai.stability.features import feature_table
 from husai.stability.matching import Matches, match_all
 from husai.stability.pairwise import PairTable, pairwise
@@ -32,6 +34,12 @@ from husai.training.config import TrainingConfig
 PAIRS, FEATURES, TRAJECTORY, HEATMAP = "pairs.safetensors", "features", "trajectory.json", "heatmap.safetensors"
 RANKS = (8, 32)
 SHOWN_T = 0.7
+STRATA = (
+    0.01,
+    0.03,
+    0.1,
+    0.3,
+)  # firing frequencies; the same for every arm, since an arm's own would hide the difference
 
 
 @dataclass(frozen=True)
@@ -208,15 +216,12 @@ def _pair_measurements(found: Found) -> list[Measurement]:
 
 
 def _fidelity_measurements(found: Found) -> list[Measurement]:
-    x, keep = found.rows.held_out(), found.rows.without_outliers()
-    calm = x[torch.from_numpy(keep)]
-    inside = [fidelity(found.stack[i], calm).explained_variance for i in range(len(found.stack))]
     fs, to_init = found.fidelities, found.curve.cosine_to_init_nS[-1]
     firings = [float((f.frequency_F[f.alive_F] * f.n_rows).mean()) if f.alive_F.any() else None for f in fs]
     n = f"{fs[0].n_rows} held-out rows"
     table: list[tuple[str, list[float | None], str, bool | None]] = [
         ("explained_variance", [f.explained_variance for f in fs], f"share of variance, {n}", True),
-        ("explained_variance_without_outliers", list(inside), f"share of variance, {int(keep.sum())} rows", True),
+        *_without(found),
         ("mse", [f.mse for f in fs], "squared units, mean over rows of the sum over d_in", False),
         ("l0", [f.l0 for f in fs], "latents per row", None),
         ("dead_share", [f.dead_share for f in fs], f"share of latents, {n}", False),
@@ -225,6 +230,20 @@ def _fidelity_measurements(found: Found) -> list[Measurement]:
         ("cosine_to_init", [float(c) for c in to_init], "cosine, alive rows", None),
     ]
     return [m for name, values, unit, better in table for m in _with_seeds(found, name, values, unit, better)]
+
+
+def _without(found: Found) -> Iterator[tuple[str, list[float | None], str, bool | None]]:
+    """Explained variance without norm outliers, without the first position, without both: as far as they are known."""
+    x = found.rows.held_out()
+    for name, keep in found.rows.strata().items():
+        if (name != ALL and 1 < keep.sum() < len(keep)) or name == WITHOUT_OUTLIERS:
+            rest = x[torch.from_numpy(keep)]
+            values: list[float | None] = [fidelity(s, rest).explained_variance for s in _saes(found.stack)]
+            yield f"explained_variance.{name}", values, f"share of variance, {int(keep.sum())} rows", True
+
+
+def _saes(stack: SAEStack) -> list[SAE]:
+    return [stack[i] for i in range(len(stack))]
 
 
 def _with_seeds(
@@ -265,7 +284,7 @@ def _reappearing(found: Found) -> list[Measurement]:
 def _strata(found: Found) -> list[Measurement]:
     if not found.alive_SF[0].any():
         return []
-    cut = stratified(found.W_dec_SFD, found.frequency_SF, alive_SF=found.alive_SF)
+    cut = stratified(found.W_dec_SFD, found.frequency_SF, STRATA, alive_SF=found.alive_SF)
     return [
         over_pairs("mcc_signed.stratum", cut.values_QSS[q], pair_mean, "cosine", {"stratum": cut.label(q)})
         for q in range(len(cut.values_QSS))
@@ -278,5 +297,10 @@ def _truth(work: Work, found: Found) -> list[Measurement]:
     if not path.exists():
         return []
     truth = load_arrays(path)["dictionary_FD"]
-    scores = [recovery(found.W_dec_SFD[i], truth, found.alive_SF[i]).mcc_to_truth for i in range(len(found.stack))]
-    return _with_seeds(found, "mcc_to_truth", list(scores), "cosine, alive latents against planted features", True)
+    scores = [recovery(found.W_dec_SFD[i], truth, found.alive_SF[i]) for i in range(len(found.stack))]
+    rows = [
+        ("mcc_to_truth", [s.mcc_to_truth for s in scores], "cosine, over the larger count of latents and features"),
+        ("mcc_to_truth_attainable", [s.attainable for s in scores], "largest possible value at these counts"),
+        ("matched_to_truth", [s.matched for s in scores], "cosine, mean over the latents that were matched"),
+    ]
+    return [m for name, values, unit in rows for m in _with_seeds(found, name, list(values), unit, True)]

@@ -12,7 +12,7 @@ from torch import Tensor
 from husai.activations.cache import ActivationCache
 from husai.activations.partition import hold_out
 from husai.activations.scaling import Scaling
-from husai.activations.strata import WITHOUT_OUTLIERS, cache_strata
+from husai.activations.strata import cache_strata
 from husai.activations.stream import Batches, Feed
 from husai.seeds import Role
 from husai.store.tensors import load_arrays
@@ -48,9 +48,9 @@ class Rows:
         """Held-out rows [N, D] in the units of the activations (all rows when none were held out)."""
         return torch.from_numpy(self.cache.rows(self.held_out_index))
 
-    def without_outliers(self) -> np.ndarray:
-        """[N] bool over the held-out rows: not a norm outlier."""
-        return cache_strata(self.cache, self.held_out_index)[WITHOUT_OUTLIERS]
+    def strata(self) -> dict[str, np.ndarray]:
+        """[N] bool over the held-out rows, by name: without norm outliers, without the first position ..."""
+        return cache_strata(self.cache, self.held_out_index)
 
     def residues(self, labels_N: np.ndarray) -> np.ndarray:
         """Labels of the task for every row of the cache."""

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from husai.activations.cache import ActivationCache
+from husai.errors import UserError
 from husai.evals.splice import Spliced, mean_ablation, recovered, spliced, zero_ablation
 from husai.models.transformer import Transformer
 from husai.models.weights import load_model
@@ -18,10 +18,12 @@ from husai.statistics.intervals import unit_mean
 from husai.store.record import Measurement
 from husai.studies.measured import measured, single
 from husai.studies.node import Outcome, Work
+from husai.studies.nodes.rows import open_rows
 from husai.tasks.modular import ModularConfig
 from husai.tasks.task import Task
+from husai.training.config import TrainingConfig
 
-EXACT = "computed on every held-out row of the task"
+EXACT = "computed on every row held out from both the model and the SAE"
 
 
 @dataclass(frozen=True)
@@ -31,17 +33,24 @@ class Place:
     model: Transformer
     task: Task
     hook_name: str
+    rows: np.ndarray
 
     def run(self, replace: Callable[[Tensor], Tensor] | None) -> Spliced:
-        """On the task's held-out rows."""
-        return spliced(self.model, self.task, self.task.test_index, self.hook_name, replace)
+        """On rows that neither the model nor the SAE was trained on."""
+        return spliced(self.model, self.task, self.rows, self.hook_name, replace)
 
 
 def run(work: Work) -> Outcome:
     """Clean model, references and every seed; the frozen random decoder is the zero point of `recovered`."""
-    cache = ActivationCache(work.folders["activations"] / "rows")
+    stack = work.parent("stack").config
+    held = open_rows(work.folders["activations"], TrainingConfig.parse(stack["training"]), stack["root_seed"])
+    cache = held.cache
     task = ModularConfig.parse(work.parent("model").config["task"]).build()
-    place = Place(load_model(work.folders["model"] / "model.safetensors"), task, cache.manifest.origin.hook_name)
+    rows = np.intersect1d(task.test_index, cache.column("examples", held.held_out_index))
+    if not len(rows):
+        raise UserError("no row is held out from both the model and the SAE: lower train_fraction or raise held_out")
+    model = load_model(work.folders["model"] / "model.safetensors")
+    place = Place(model, task, cache.manifest.origin.hook_name, rows)
     mean = torch.from_numpy(cache.mean_D.astype(np.float32))
     clean = place.run(None)
     references = {"zero": place.run(zero_ablation), "mean": place.run(mean_ablation(mean))}
@@ -58,7 +67,7 @@ def run(work: Work) -> Outcome:
     if frozen is not None:
         zero_points["frozen"] = float(np.mean([f.cross_entropy for f in frozen]))
     made += [_recovered(name, point, clean, seeds) for name, point in zero_points.items()]
-    return Outcome(made, {"rows": len(task.test_index), "hook_name": place.hook_name})
+    return Outcome(made, {"rows": len(rows), "hook_name": place.hook_name})
 
 
 def _stack(place: Place, stack: SAEStack) -> list[Spliced]:
@@ -94,4 +103,7 @@ def _recovered(name: str, zero_point: float, clean: Spliced, seeds: list[Spliced
     known = [v for v in values if v is not None]
     if len(known) < len(values):
         return single("loss_recovered", None, unit, scope, "the zero point is no worse than the clean model")
+    if name == "frozen":
+        why = "the zero point is itself a mean of too few seeds for an interval"
+        return single("loss_recovered", float(np.mean(known)), unit, scope, why, higher_is_better=True, null=name)
     return measured("loss_recovered", unit_mean(known, unit="seeds"), unit, scope, higher_is_better=True, null=name)

@@ -34,7 +34,7 @@ def run(work: Work) -> Outcome:
     warnings = check_sizes(config, rows.cache.d_in) + check_rows(rows.cache.manifest, config.d_sae)
     for text in warnings:
         warn(text)
-    parts = max(seeds) + 1 if training.data == "disjoint" else 1
+    parts = len(seeds) if training.data == "disjoint" else 1
     batch_at = rows.batches(training, seeds, root, parts)
     identity = trajectory_id(work)
     job = Job(config, training, rows.cache.d_in, seeds, root, batch_at, identity, work.title)
