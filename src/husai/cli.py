@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,14 +33,16 @@ HERE = Path("results")
 def main() -> None:
     """Entry point: what a user can put right is one line on stderr and exit code 2; an interruption exits 130."""
     try:
-        sys.exit(app(standalone_mode=False, prog_name="husai") or 0)
+        code = app(standalone_mode=False, prog_name="husai") or 0
+        sys.stdout.flush()
+        sys.exit(code)
     except (Interrupted, KeyboardInterrupt, typer.Abort) as error:
         _leave(str(error) or "interrupted", 130)
     except HusaiError as error:
         _leave(str(error), 2)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(141)
+    except BrokenPipeError:  # the reader has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except Exception as error:
         usage = getattr(error, "format_message", None)  # a wrong option or argument
         if usage is None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import shutil
+import subprocess
+import sys
 
 import pytest
 
@@ -92,14 +95,16 @@ def test_features_are_csv(husai, smoke):
     assert "unknown arm 'k9': did you mean" in wrong.complaint
 
 
-def test_a_reader_that_stops_reading_is_no_error(smoke):
-    import subprocess
-    import sys
-
-    command = f"{sys.executable} -m husai features smoke --results {smoke.results} | head -1"
-    run = subprocess.run(command, shell=True, capture_output=True, text=True, check=True, timeout=60)
-    assert run.stdout.startswith("arm,") or "arm" in run.stdout
-    assert run.stderr == ""
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("words", [("features", "smoke"), ("studies",)])
+def test_a_reader_that_stops_reading_is_no_error(smoke, words, unbuffered):
+    where = ("--results", smoke.results) if len(words) == 2 else ()
+    command, env = [sys.executable, "-m", "husai", *words, *where], os.environ | {"PYTHONUNBUFFERED": unbuffered}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()
+        err = process.stderr.read()
+    assert (process.returncode, err) == (1, "")
 
 
 def test_the_report_is_found_and_written_again_the_same(husai, smoke, tmp_path):
@@ -151,6 +156,13 @@ def test_a_dry_run_prints_and_runs_nothing(husai, tmp_path, monkeypatch, own_stu
     assert "time with 3 processes" in said.out
     assert "nothing was run" in said.out
     assert not list(tmp_path.iterdir())
+
+
+def test_the_estimate_is_of_the_right_size(husai, smoke):
+    answer = json.loads(husai("run", "smoke", "--dry-run", "--json").out)
+    seconds, size = answer["seconds"], sum(p.stat().st_size for p in smoke.results.rglob("*") if p.is_file())
+    assert smoke.seconds / 6 < seconds["low"] <= seconds["high"] < 6 * smoke.seconds
+    assert size / 6 < answer["bytes"] < 6 * size
 
 
 def test_capture_and_train_answer_in_json(husai, tmp_path, rows, short):

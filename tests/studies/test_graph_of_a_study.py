@@ -20,8 +20,8 @@ from husai.studies.study import Controls, Study
 SMOKE_MODEL = "4a60a9313829c16f"
 SMOKE_TARGET = "f0cf63f344ae71ac"
 SMOKE_STACK = "ee1aa366dc473ee8"
-SMOKE_MEASURE = "e8ce8ea36ff9bd52"
-SMOKE_ALL = "9d6792ee7d7b6187"
+SMOKE_MEASURE = "30fd1653fd938970"
+SMOKE_ALL = "3f202e92276e0b84"
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,9 @@ def test_every_part_is_planned(smoke):
         "fourier": 2,
     }
     assert made.seeds_of("target") == (0, 1, 2, 3, 4)
-    assert made.seeds_of("random-model-0") == (0, 1)
+    sets = [set(made.seeds_of(name)) for name in (*random, "target")]
+    assert sum(map(len, sets)) == len(set.union(*sets)), "models that share seeds are not independent units"
+    assert made.seeds_of("random-model-0") == (1000, 1001)
     assert len({node.id for node in made.nodes}) == len(made.nodes)
 
 

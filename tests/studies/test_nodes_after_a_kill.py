@@ -30,7 +30,7 @@ def study_of_every_kind(tiny_study, monkeypatch):
         model=TransformerConfig(d_model=16, n_heads=2, d_mlp=16),
         pretrain=PretrainConfig(batch=32, max_steps=40, eval_every=20, hold=1),
     )
-    controls = {"random_models": 1}
+    controls = {"random_models": 2}
     return tiny_study(target=target, controls=controls, seeds=2)
 
 

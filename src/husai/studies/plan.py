@@ -19,6 +19,7 @@ from husai.training.engines.choose import choose
 TARGET, GAUSSIAN, GAUSSIAN_2 = "target", "gaussian", "gaussian-2"
 PLANTED, PLANTED_GAUSSIAN = "planted", "planted-gaussian"
 RANDOM_MODEL_PREFIX = "random-model-"
+OWN_SEEDS = 1000  # model i has seeds from 1000 (i + 1) on: five models that shared two seeds would not be five units
 FROZEN_SEEDS = (0, 1)
 Detail = Literal["full", "pairs"]
 
@@ -75,7 +76,7 @@ class Plan:
         if not source.startswith(RANDOM_MODEL_PREFIX):
             return tuple(range(self.study.seeds))
         each = self.study.controls.seeds_per_random_model
-        first = self.study.seeds + each * int(source.removeprefix(RANDOM_MODEL_PREFIX))
+        first = OWN_SEEDS * (1 + int(source.removeprefix(RANDOM_MODEL_PREFIX)))
         return tuple(range(first, first + each))
 
 

@@ -53,7 +53,7 @@ class Study(Config):
     arms: tuple[Arm, Arm]
     factor: str
     controls: Controls = Controls()
-    seeds: int = Field(default=5, ge=2)
+    seeds: int = Field(default=5, ge=2, le=1000)
     root_seed: int = Field(default=0, ge=0)
     training: TrainingConfig = TrainingConfig()
     max_steps: int = Field(ge=2)
