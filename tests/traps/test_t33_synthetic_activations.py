@@ -5,6 +5,8 @@ something else."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -15,11 +17,14 @@ from husai.activations.capture import capture
 from husai.activations.external import ExternalFile, import_file
 from husai.activations.guards import check_rows, require_real
 from husai.activations.manifest import MANIFEST, Origin
+from husai.activations.source import PlantedSource
 from husai.activations.surrogates import gaussian_twin
 from husai.activations.writer import write_rows
 from husai.errors import Refused, UserError
 from husai.models.config import TransformerConfig
+from husai.studies.alone import CaptureJob, TrainJob, capture_alone, given_activations, train_alone
 from husai.tasks.modular import ModularConfig
+from husai.tasks.planted import PlantedConfig
 
 NOISE = torch.randn(4000, 64, generator=torch.Generator().manual_seed(0))
 
@@ -64,3 +69,15 @@ def test_the_mark_cannot_be_left_out_or_removed(tmp_path):
     )
     with pytest.raises(UserError, match="changed after it was written"):
         ActivationCache(cache.folder)
+
+
+def test_training_on_planted_rows_needs_their_name(tmp_path: Path) -> None:
+    """Through the command that a user gives: refused without the word, done with it."""
+    source = PlantedSource(planted=PlantedConfig(d_in=8, n_features=12, n_active=2, n_rows=300))
+    folder, _ = capture_alone(CaptureJob(source=source), tmp_path, 1)
+    job = TrainJob().override(["sae.d_sae=10", "sae.k=2", "seeds=2", "training.steps=4", "training.batch=16"])
+    with pytest.raises(Refused, match=r"synthetic \(planted"):
+        train_alone(job, given_activations(folder, None, None, 0), tmp_path, 1)
+    asked = job.override(["synthetic=[planted]"])
+    _, records = train_alone(asked, given_activations(folder, None, None, 0), tmp_path, 1)
+    assert records["stack"].status == "ran"

@@ -50,7 +50,7 @@ def require_real(manifest: Manifest, wanted: Collection[str] = ()) -> None:
     if origin.synthetic and origin.kind not in wanted:
         raise Refused(
             f"these activations are synthetic ({origin.kind}: {origin.description}): they say nothing about a model;"
-            f" ask for '{origin.kind}' by name if that is what you want"
+            f" ask for '{origin.kind}' by name if that is what you want (husai train: --set synthetic=[{origin.kind}])"
         )
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 
 from husai import events
+from husai.activations.guards import require_real
+from husai.activations.manifest import read_manifest
 from husai.activations.source import CapturedSource, ExternalSource, Source
 from husai.config import Config
 from husai.errors import HusaiError, Interrupted, UserError
@@ -32,12 +35,16 @@ class CaptureJob(Config):
 
 
 class TrainJob(Config):
-    """What `husai train` makes: `seeds` SAEs of one config, and their measurements."""
+    """What `husai train` makes: `seeds` SAEs of one config, and their measurements.
+
+    `synthetic` names the kinds of rows that may have come from no model; others of that sort are refused.
+    """
 
     name: str = Field(default="train", pattern=r"^[a-z0-9][a-z0-9_-]*$")
     sae: SAEConfig = TopKConfig()
     training: TrainingConfig = TrainingConfig()
     seeds: int = Field(default=5, ge=2)
+    synthetic: tuple[Literal["planted", "surrogate", "external"], ...] = ()
     root_seed: int = Field(default=0, ge=0)
 
 
@@ -101,7 +108,13 @@ def given_activations(path: Path, key: str | None, d_in: int | None, root_seed: 
 
 
 def train_alone(job: TrainJob, activations: Node, root: Path, workers: int) -> tuple[Path, dict[str, RunRecord]]:
-    """Train and measure; writes a run folder per seed below `experiments/<name>/` and returns that folder."""
+    """Train and measure; writes a run folder per seed below `experiments/<name>/` and returns that folder.
+
+    Raises:
+        Refused: the rows are synthetic and their kind was not asked for by name (`--set synthetic=[planted]`).
+    """
+    if activations.given is not None:
+        require_real(read_manifest(activations.given / "rows"), job.synthetic)
     results, seeds = Results(root), tuple(range(job.seeds))
     title = f"{job.name}: {job.seeds} seeds, {job.training.steps} steps"
     stack = stack_node(job.sae, job.training, job.training.steps, seeds, job.root_seed, activations, title)
