@@ -19,6 +19,7 @@ from types import ModuleType  # noqa: E402
 from typing import Any  # noqa: E402
 
 import pytest  # noqa: E402
+from filelock import FileLock  # noqa: E402
 
 from husai import events  # noqa: E402
 
@@ -72,14 +73,19 @@ class Smoke:
 
 @pytest.fixture(scope="session")
 def smoke(tmp_path_factory: pytest.TempPathFactory) -> Smoke:
-    """`husai run smoke`, once for every test that looks at it; those share `@pytest.mark.xdist_group("smoke")`."""
-    results, begun = tmp_path_factory.mktemp("smoke") / "results", time.monotonic()
-    run = subprocess.run(
-        [sys.executable, "-m", "husai", "run", "smoke", "--results", str(results), "--json"],
-        capture_output=True,
-        text=True,
-        timeout=500,
-        check=False,
-    )
+    """`husai run smoke`, once for all tests and all test processes: look, do not touch."""
+    own = tmp_path_factory.getbasetemp()
+    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    said = shared / "smoke.json"
+    with FileLock(shared / "smoke.lock"):
+        if not said.exists():
+            said.write_text(json.dumps(_run_smoke(shared / "smoke")))
+    found = json.loads(said.read_text())
+    return Smoke(shared / "smoke", Path(json.loads(found["out"])["run"]), **found)
+
+
+def _run_smoke(results: Path) -> dict[str, Any]:
+    begun, command = time.monotonic(), [sys.executable, "-m", "husai", "run", "smoke", "--results", str(results)]
+    run = subprocess.run([*command, "--json"], capture_output=True, text=True, timeout=500, check=False)
     assert run.returncode == 0, run.stderr
-    return Smoke(results, Path(json.loads(run.stdout)["run"]), run.stdout, run.stderr, time.monotonic() - begun)
+    return {"out": run.stdout, "err": run.stderr, "seconds": time.monotonic() - begun}

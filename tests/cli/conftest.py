@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.datasets import load_digits
 
 from husai import cli
 
@@ -69,15 +72,6 @@ def contents() -> Callable[[Path], dict[str, str]]:
     return look
 
 
-@pytest.fixture
-def rows(tmp_path: Path) -> Path:
-    """Real rows as a .npy file: 300 images of digits."""
-    from sklearn.datasets import load_digits
-
-    np.save(tmp_path / "rows.npy", load_digits().data.astype(np.float32)[:300])
-    return tmp_path / "rows.npy"
-
-
 SHORT = ("--set", "sae.d_sae=16", "--set", "sae.k=3", "--set", "training.steps=20", "--set", "seeds=2")
 
 
@@ -85,3 +79,25 @@ SHORT = ("--set", "sae.d_sae=16", "--set", "sae.k=3", "--set", "training.steps=2
 def short() -> tuple[str, ...]:
     """Options of a training that takes a second."""
     return SHORT
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> Path:
+    """Real rows as a .npy file: 300 images of digits."""
+    np.save(tmp_path / "rows.npy", load_digits().data.astype(np.float32)[:300])
+    return tmp_path / "rows.npy"
+
+
+@pytest.fixture(scope="session")
+def _trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    base = tmp_path_factory.mktemp("trained")
+    np.save(base / "rows.npy", load_digits().data.astype(np.float32)[:300])
+    command = [sys.executable, "-m", "husai", "train", base / "rows.npy", *SHORT, "--results", base / "results"]
+    subprocess.run(command, check=True, capture_output=True, timeout=120)
+    return base / "results"
+
+
+@pytest.fixture
+def trained(_trained: Path, tmp_path: Path) -> Path:
+    """One's own copy of a results folder in which `rows` were trained on with `short`."""
+    return Path(shutil.copytree(_trained, tmp_path / "results"))

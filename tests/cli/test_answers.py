@@ -15,8 +15,6 @@ import pytest
 from husai.store.index import Results
 from husai.store.layout import read_record
 
-pytestmark = pytest.mark.xdist_group("smoke")
-
 
 def test_the_smoke_study_ends_with_a_verdict_in_words_in_time(smoke):
     answer = json.loads(smoke.out)

@@ -18,7 +18,6 @@ from husai.store.audit import audit
 from husai.store.index import Results
 from husai.store.layout import read_record
 
-pytestmark = pytest.mark.xdist_group("smoke")
 WAYS = ("the whole group", "the parent only")
 
 

@@ -19,6 +19,7 @@ from husai.studies.alone import CaptureJob, TrainJob, capture_alone, given_activ
 from husai.studies.ledger import Ledger
 from husai.training.config import TrainingConfig
 
+pytestmark = pytest.mark.usefixtures("in_process")
 JOB = TrainJob(sae=TopKConfig(d_sae=24, k=4), training=TrainingConfig(steps=40, batch=64), seeds=2)
 
 
