@@ -135,6 +135,7 @@ def test_a_damaged_shard_of_finished_activations(husai, short, trained, damage):
         shard.unlink()
     said = husai("train", shard.parent.parent, *short, "--set", "sae.k=2", "--results", trained)
     assert shard.name in said.complaint
+    assert said.complaint.endswith(f"remove {shard.parent.parent} and run the same command again")
     assert len(list(trained.glob("nodes/stack-*"))) == 1
     assert husai("audit", trained).code == 1
 

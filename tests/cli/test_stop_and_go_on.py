@@ -34,7 +34,7 @@ def importing(parent: int) -> bool:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_while_the_workers_are_still_starting(tmp_path, own_study, number):
+def test_while_the_workers_are_still_starting(tmp_path, own_study, husai, number):
     results, ledger = tmp_path / "results", tmp_path / "results" / "experiments" / "own" / "ledger.jsonl"
     with started("run", own_study, "--results", results, "--json") as process:
         wait_for(lambda: importing(process.pid), process)
@@ -46,6 +46,10 @@ def test_while_the_workers_are_still_starting(tmp_path, own_study, number):
     events = [json.loads(line)["event"] for line in ledger.read_text().splitlines()]
     assert events[-1] == "interrupted"
     assert not list(results.glob("experiments/own/*/"))
+    if number == signal.SIGTERM:
+        said = husai("run", own_study, "--results", results)
+        assert said.code == 0
+        assert said.out.splitlines()[-1].endswith("report.html")
 
 
 def test_while_it_trains_and_then_it_goes_on_to_the_same_numbers(tmp_path, rows, husai):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from husai import events
 from husai.activations.source import CapturedSource
 from husai.models.config import PretrainConfig, TransformerConfig
 from husai.store import layout
@@ -82,3 +83,26 @@ def test_what_does_not_resume_starts_in_an_empty_folder(tmp_path, study_of_every
     record = compute(work_of(node, results), tmp_path)
     assert [a.path for a in record.artefacts if a.path.startswith("rows/manifest")] == ["rows/manifest.json"]
     assert compute(work_of(node, results), tmp_path) == record
+
+
+def test_a_larger_budget_goes_on_from_the_trunk_of_the_smaller_one(tmp_path, tiny_study):
+    """The same files as from scratch, for less."""
+    made = plan(tiny_study(), 40)
+    rows, half, full = (made.activations["target"], *(made.stacks["target", "k1", steps] for steps in (20, 40)))
+    begun, roots = {}, {"after the half": (rows, half, full), "from scratch": (rows, full)}
+
+    class Heard:
+        def progress(self, event):
+            begun.setdefault(event.title, event.done)
+
+        def log(self, level, message):
+            pass
+
+    records = {}
+    for name, nodes in roots.items():
+        begun.clear()
+        with events.listening(Heard()):
+            for node in nodes:
+                records[name] = compute(work_of(node, Results(tmp_path / name)), tmp_path / name)
+        assert begun[full.title] == (16 if name == "after the half" else 0)
+    assert records["after the half"].artefacts == records["from scratch"].artefacts

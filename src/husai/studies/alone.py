@@ -76,7 +76,7 @@ class Steps:
             ledger.failure(failure.node.id, failure.node.title, failure.node.fields, failure.error, failure.trace)
             if isinstance(failure.error, HusaiError):
                 raise failure.error
-            raise UserError(f"{failure.node.title} failed ({failure.error}); the trace is in {ledger.path}")
+            raise UserError(f"{failure.node.title} failed: {failure.error}; the trace is in {ledger.path}")
         if events.stop_requested():
             raise Interrupted("stopped; everything finished is kept: run the same command again to go on")
         return {n.id: read_record(folder_of(n, results)) for n in nodes}

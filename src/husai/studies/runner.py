@@ -135,7 +135,7 @@ class Run:
         if isinstance(failure.error, HusaiError):
             raise failure.error
         where = f"the trace is in {ledger.path}; finished parts are kept"
-        raise UserError(f"{failure.node.title} failed ({failure.error}); {where}: {GO_ON}")
+        raise UserError(f"{failure.node.title} failed: {failure.error}; {where}: {GO_ON}")
 
     def _file(
         self, made: Plan, conclusion: Conclusion, ledger: Ledger, name: str, started: str, clock: float

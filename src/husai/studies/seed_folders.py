@@ -67,6 +67,7 @@ def write_seed_folders(
             name = _name(job, stack, seed, ledger.first_start(job.stack.id))
             history = folders[job.stack.id] / "history.json"
             _write(_place(base / name), job, seed, stack, history, records)
+            done.add(seed_id(job.stack, seed))
     report("seed folders", "one folder per seed", len(jobs), len(jobs))
 
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from husai.errors import Refused, UserError
 from husai.store.index import Results
 from husai.store.layout import building
 from husai.store.provenance import now, provenance
 from husai.store.record import RunRecord
-from husai.studies.node import Outcome, Work
+from husai.studies.node import Work
 from husai.studies.nodes.registry import RESUMING, node_code
-
-Compute = Callable[[Work], Outcome]
 
 
 def compute(work: Work, root: Path) -> RunRecord:
@@ -29,7 +29,8 @@ def compute(work: Work, root: Path) -> RunRecord:
     run = node_code(work.kind)
     with building(results.node_folder(work.kind, work.id), work.id, resume=work.kind in RESUMING) as draft:
         started, clock = now(), time.monotonic()
-        outcome = run(Work(**{**vars(work), "draft": draft.path}))
+        with _damaged_parents(work):
+            outcome = run(Work(**{**vars(work), "draft": draft.path}))
         draft.scratch |= outcome.scratch
         record = RunRecord(
             id=work.id,
@@ -44,3 +45,17 @@ def compute(work: Work, root: Path) -> RunRecord:
             facts=outcome.facts,
         )
         return draft.complete(record)
+
+
+@contextmanager
+def _damaged_parents(work: Work) -> Iterator[None]:
+    """When what is wrong lies in the finished folder of a parent, say how to have it made again."""
+    try:
+        yield
+    except Refused:
+        raise
+    except UserError as error:
+        damaged = next((folder for folder in work.folders.values() if f"{folder}/" in str(error)), None)
+        if damaged is None:
+            raise
+        raise UserError(f"{error}: remove {damaged} and run the same command again") from error
