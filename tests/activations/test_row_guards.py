@@ -7,7 +7,7 @@ import pytest
 
 from husai.activations.guards import check_rows, describe_rows, require_real, row_facts
 from husai.activations.manifest import Manifest, Origin
-from husai.errors import Refused, UserError
+from husai.errors import Refused
 from husai.tasks.planted import PlantedConfig
 
 RNG = np.random.default_rng(3)
@@ -21,32 +21,7 @@ def sound(make_cache) -> Manifest:
 
 
 def test_sound_rows_are_silent(sound):
-    assert check_rows(sound, d_sae=128, k=4) == []
     assert check_rows(sound, d_sae=128) == []
-
-
-@pytest.mark.parametrize(
-    ("d_sae", "k", "allowed"), [(128, 15, True), (128, 16, False), (128, 200, False), (8, 8, False), (8, 7, True)]
-)
-def test_k_must_be_below_both_widths(sound, d_sae, k, allowed):
-    if allowed:
-        assert "more than half" in check_rows(sound, d_sae, k)[0]
-        return
-    with pytest.raises(UserError, match="choose k well below"):
-        check_rows(sound, d_sae, k)
-
-
-def test_a_large_k_can_be_asked_for_but_never_more_than_there_are(sound):
-    assert "not below d_in=16" in check_rows(sound, 128, 20, allow_large_k=True)[0]
-    with pytest.raises(UserError, match="not below"):
-        check_rows(sound, 8, 9, allow_large_k=True)
-    with pytest.raises(UserError, match="at least one"):
-        check_rows(sound, 8, 0)
-
-
-@pytest.mark.parametrize(("k", "warned"), [(8, False), (9, True)])
-def test_half_is_the_limit_of_silence(sound, k, warned):
-    assert bool(check_rows(sound, 128, k)) is warned
 
 
 @pytest.mark.parametrize(("d_sae", "state"), [(200, "silent"), (201, "warned"), (2000, "warned"), (2001, "refused")])
@@ -54,7 +29,6 @@ def test_different_rows_per_latent(sound, d_sae, state):
     if state == "refused":
         with pytest.raises(Refused, match=r"2000 different rows .* fewer than the 2001 latents"):
             check_rows(sound, d_sae)
-        assert "fewer than" in check_rows(sound, d_sae, allow_few_rows=True)[0]
     else:
         assert bool(check_rows(sound, d_sae)) is (state == "warned")
 
@@ -72,7 +46,7 @@ def test_noise_that_claims_to_be_activations_is_pointed_out(make_cache):
 
 def test_planted_rows_are_not_taken_for_noise(make_cache):
     x = PlantedConfig(d_in=16, n_features=32, n_active=3, n_rows=3000).build().x_ND
-    assert check_rows(make_cache(x).manifest, 32, 3) == []
+    assert check_rows(make_cache(x).manifest, 32) == []
 
 
 def test_few_rows_of_even_weight_are_not_called_concentrated(make_cache):
@@ -90,7 +64,7 @@ def test_few_rows_of_even_weight_are_not_called_concentrated(make_cache):
 def test_variance_in_few_rows_is_named_whatever_its_form(make_cache, loud, size, warned):
     x = RNG.laplace(size=(5000, 16))
     x[:loud] *= size
-    lines = [line for line in check_rows(make_cache(x, shard_rows=5000).manifest, 64, 4) if "variance" in line]
+    lines = [line for line in check_rows(make_cache(x, shard_rows=5000).manifest, 64) if "variance" in line]
     assert len(lines) == warned
 
 

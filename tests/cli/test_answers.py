@@ -18,7 +18,7 @@ from husai.store.layout import read_record
 
 def test_the_smoke_study_ends_with_a_verdict_in_words_in_time(smoke):
     answer = json.loads(smoke.out)
-    assert set(answer) == {"id", "report", "run", "verdict"}
+    assert set(answer) == {"id", "caveats", "report", "run", "verdict"}
     assert smoke.err == ""
     record = read_record(smoke.run)
     assert record.kind == "study"

@@ -50,7 +50,7 @@ def memory_of(task):
 
 
 def failed(report):
-    return {c.name for c in report.checks if not c.passed}
+    return {c.name for c in report.checks if c.state == "failed"}
 
 
 def test_a_trained_model_is_readable(trained, task):
@@ -67,7 +67,7 @@ def test_perfect_addition_is_readable_and_values_are_right():
     report = sanity.check(Function(adds), CLEAN, 0)
     assert report.readable
     assert report["held_out"].value == report["counterfactual"].value == report["unseen"].value == 1.0
-    assert report["answer_swap"].value is None and report["answer_swap"].passed
+    assert report["answer_swap"].value is None and report["answer_swap"].state == "not needed"
     assert report["held_out"].chance == chance_level(CLEAN)
 
 
@@ -108,7 +108,7 @@ def test_the_bar_is_99_percent_of_held_out_rows(wrong, readable):
     """p = 23 has 264 held-out rows here: 2 wrong are 99.24 %, 3 are 98.86 %."""
     missed = {tuple(row) for row in CLEAN.tokens_NT[CLEAN.test_index[:wrong]].tolist()}
     report = sanity.check(Function(lambda row: (adds(row) + (tuple(row) in missed)) % 23), CLEAN, 0)
-    assert report["held_out"].passed is readable and report.readable is readable
+    assert (report["held_out"].state == "passed") is readable and report.readable is readable
 
 
 def test_training_rows_do_not_count():
@@ -151,14 +151,29 @@ def test_sentences_carry_their_numbers():
         "predictions that follow a random answer token at position 5, 264 rows: 100.00 % "
         "(chance 4.35 %; at most 9.35 % is asked): FAILED"
     )
-    assert "nothing to measure" in sanity.check(Function(adds), CLEAN, 0)["answer_swap"].sentence
+
+
+def test_what_has_nothing_to_measure_is_never_called_passed():
+    """Without an answer token there is nothing to exchange: said with the reason; without a reason it is a failure."""
+    swap = sanity.check(Function(adds), CLEAN, 0)["answer_swap"]
+    assert swap.sentence == (
+        "predictions that follow a random answer token: not needed, no token up to position 2 but the operands tells "
+        "the answer"
+    )
+    bare = replace(swap, not_needed="")
+    assert bare.state == "failed" and bare.sentence.endswith("nothing to measure: FAILED")
+    assert not sanity.SanityReport("addition", 1, (bare,)).readable
+    assert sanity.SanityReport("addition", 1, (swap,)).readable
+    assert replace(swap, value=1.0).state == "failed", "a value that was measured counts, whatever was thought needed"
 
 
 def test_the_report_is_json_and_the_same_every_time():
     texts = {json.dumps(sanity.check(Function(adds), CLEAN, 3).plain()) for _ in range(2)}
     assert len(texts) == 1
     plain = json.loads(texts.pop())
-    assert plain["readable"] is True and [c["passed"] for c in plain["checks"]] == [True] * len(NAMES)
+    wanted = ["not needed" if name == "answer_swap" else "passed" for name in NAMES]
+    assert plain["readable"] is True and [c["state"] for c in plain["checks"]] == wanted
+    assert not any("passed" in c for c in plain["checks"])
 
 
 @given(st.integers(0, 1000))

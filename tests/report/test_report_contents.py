@@ -10,13 +10,17 @@ from typing import Any
 import pytest
 
 from husai.report.cells import Flag, Missing, Number, Words, fact, interval, plain, spec, value, with_interval
+from husai.report.figure import Stroke, number
+from husai.report.figures import reconstruction
 from husai.report.html import html
+from husai.report.site import write_report
 from husai.report.tables import Column, Table, noted
 from husai.report.view import View, natural
 from husai.statistics.intervals import unit_mean
 from husai.store.audit import audit
 from husai.store.page import read_page
 from husai.store.record import Interval, Measurement
+from husai.studies import present
 from husai.studies.measured import measured
 from husai.studies.study import Controls
 
@@ -121,7 +125,21 @@ def test_sanity_checks_in_their_own_words(built_study: Any) -> None:
     record, _ = built_study.upstream["model"]
     text = text_of(built_study.folder, "model")
     for check in record.facts["sanity"]["checks"]:
-        assert check["sentence"] in text
+        assert f"{check['name']} {check['state']} {check['sentence']}" in text
+    assert "answer_swap not needed predictions that follow: not needed, no token tells it" in text
+    assert text.count("passed") == 2, "in the one check that has a value, and in its sentence"
+
+
+def test_the_state_of_a_check_is_the_word_of_its_record(built_study: Any, tmp_path: Path) -> None:
+    """Also of a record from before there were states: missing, not passed."""
+    record, folder = built_study.upstream["model"]
+    first, second = record.facts["sanity"]["checks"]
+    old = {name: held for name, held in second.items() if name != "state"}
+    facts = record.facts | {"sanity": {"checks": [first | {"state": "failed"}, old]}}
+    upstream = built_study.upstream | {"model": (record.model_copy(update={"facts": facts}), folder)}
+    write_report(built_study.record, upstream, tmp_path)
+    text = text_of(tmp_path, "model")
+    assert "held_out failed" in text and "answer_swap missing: not in the record" in text
 
 
 def measurement(**changes: Any) -> Measurement:
@@ -142,6 +160,31 @@ def test_values_intervals_and_what_is_missing() -> None:
     gone = measurement(value=None, reason="not measured")
     assert plain(value(gone, RUN)) == "missing: not measured" and plain(interval(gone, RUN)) == ""
     assert plain(with_interval(gone, RUN)) == "missing: not measured"
+
+
+def test_no_interval_is_shown_beyond_what_its_quantity_can_be(studies: Any, tmp_path: Path) -> None:
+    """On the page, in a figure and in the terminal; the record keeps what was computed, and a difference is not cut."""
+    wide = Interval(low=-1.5, high=1.25, level=0.95, method="t")
+    cut = ("mcc_signed", "explained_variance", "accuracy")
+
+    def alter(node: Any, made: list[Measurement], facts: dict[str, Any]) -> list[Measurement]:
+        return [m.model_copy(update={"interval": wide}) if m.name in cut and "seed" not in m.scope else m for m in made]
+
+    built = build(studies, tmp_path, alter=alter)
+    up, _ = built.upstream[f"measure target k2 {studies.STEPS}"]
+    stable, explained = up.get("mcc_signed", population="alive"), up.get("explained_variance")
+    assert stable.interval == wide
+    assert plain(interval(stable, up.id)) == "\N{MINUS SIGN}1.000 to 1.000"
+    assert plain(interval(explained, up.id)) == "\N{MINUS SIGN}1.500 to 1.000"
+    assert ">1.250<" not in (built.folder / "report.html").read_text()
+    (panel,) = reconstruction(View.of(built.record, built.upstream)).panels
+    ends = [number(y) for item in panel.items if isinstance(item, Stroke) for y in (item.y1, item.y2)]
+    assert ends and set(ends) == {-1.0, 1.0}
+    assert "[-1.5, 1]" in present.record(up) and "1.25]" not in present.record(up)
+    spliced, _ = built.upstream["splice k2"]
+    assert plain(interval(spliced.get("accuracy", replacement="sae"), "r")) == "0.000 to 1.000"
+    free = measurement(name="excess", interval=wide)
+    assert plain(interval(free, RUN)) == "\N{MINUS SIGN}1.500 to 1.250"
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from husai.errors import UserError
+from husai.errors import Refused, UserError
 from husai.saes.config import AnySAEConfig, ReluL1Config, TopKConfig, check_sizes
 from husai.saes.controls import pca_directions, permuted_decoder, random_decoder, untrained
 from husai.saes.stack import SAEStack, load_stack
+from husai.seeds import Role
 from husai.store.tensors import load_arrays, read_metadata, save_arrays
 from husai.training.config import TrainingConfig
 from husai.training.state import start
@@ -90,7 +91,7 @@ def test_k_must_be_sparse() -> None:
 
 def test_controls_are_what_they_say() -> None:
     stack = made(CONFIGS[0])
-    fresh = untrained(stack, root=1)
+    fresh = untrained(stack, root=1, vary=TrainingConfig().vary)
     assert torch.equal(fresh.parameters["W_dec"], start(CONFIGS[0], TrainingConfig(), 8, (0, 4), 1).parameters["W_dec"])
     random = random_decoder(stack, root=1)
     assert torch.equal(random.parameters["W_enc"], stack.parameters["W_enc"])
@@ -99,6 +100,20 @@ def test_controls_are_what_they_say() -> None:
     permuted = permuted_decoder(stack, root=1).parameters["W_dec"][0]
     assert sorted(map(tuple, permuted.tolist())) == sorted(map(tuple, stack.parameters["W_dec"][0].tolist()))
     assert not torch.equal(permuted, stack.parameters["W_dec"][0])
+
+
+@pytest.mark.parametrize("vary", [(Role.BATCH_ORDER,), (Role.SAE_INIT,), (Role.SAE_INIT, Role.BATCH_ORDER)])
+def test_an_untrained_control_needs_initialisations_that_vary(vary: tuple[Role, ...]) -> None:
+    """With one initialisation for all seeds the control would be 1 by construction, and nothing could beat it."""
+    training = TrainingConfig(vary=vary)
+    began = start(CONFIGS[0], training, 8, (0, 4), root=1).parameters["W_dec"]
+    stack = made(CONFIGS[0])
+    if Role.SAE_INIT in vary:
+        assert torch.equal(untrained(stack, 1, training.vary).parameters["W_dec"], began)
+        return
+    assert torch.equal(began[0], began[1])
+    with pytest.raises(Refused, match=r"untrained control does not apply.*vary sae_init"):
+        untrained(stack, 1, training.vary)
 
 
 def test_pca_directions_against_the_covariance() -> None:

@@ -145,6 +145,7 @@ def test_an_unconverged_arm_takes_part_in_no_verdict() -> None:
         ("refused", {"model": "not sane"}),
         ("refused", {"model": "not checked"}),
         ("unmatched", {"unmatched": ("L0",)}),
+        ("collapsed", {"collapsed": ("target k=4: 5 of 5 dictionaries collapsed",)}),
         ("missing control", {"controls": ()}),
         ("missing control", {"controls": (contrast("random_model", 0.2, unit="models"),)}),
         ("wrong unit", {"controls": (contrast("gaussian", 0.2), contrast("random_model", 0.2, unit="seeds"))}),

@@ -169,7 +169,16 @@ def test_independent_difference_is_welch() -> None:
 def test_independent_difference_needs_both_intervals() -> None:
     got = independent_difference(pair_mean(symmetric(0, 5)), unit_mean([0.1, 0.2]))
     assert not got.bounded
-    assert (got.note, got.n, got.n_unit) == ("too few models (2 < 5)", 2, "seeds and models")
+    assert (got.note, got.n, got.n_unit) == ("too few models (2 < 5)", 2, "models, 5 seeds")
+
+
+def test_a_difference_of_seeds_and_models_counts_both() -> None:
+    models = unit_mean([0.1, 0.2, 0.15, 0.3, 0.1])
+    assert independent_difference(pair_mean(symmetric(0, 5)), models).words().endswith("n = 5 seeds, 5 models)")
+    assert independent_difference(pair_mean(symmetric(0, 8)), models).words().endswith("n = 5 models, 8 seeds)")
+    assert independent_difference(models, models).words().endswith("n = 5 models)")
+    still = independent_difference(pair_mean(np.full((5, 5), 0.5)), unit_mean([0.25] * 5))
+    assert still.note == "no variation between seeds or models: are they copies?"
 
 
 def test_independent_difference_of_constants_has_no_width() -> None:

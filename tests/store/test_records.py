@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from husai.errors import UserError
 from husai.store.provenance import now, provenance
+from husai.store.ranges import RANGES, range_of
 from husai.store.record import Interval, Measurement, RunRecord
+from husai.store.references import part_of
 
 WHEN = provenance(now(), 1.0)
 
@@ -114,3 +116,55 @@ def test_a_record_comes_back_from_json_with_every_bit(by_scope, note):
     back = RunRecord.parse(json.loads(json.dumps(made.plain())))
     assert back == made
     assert [m.value for m in back.measurements] == [m.value for m in made.measurements]
+
+
+def bounded(name: str, low: float | None, high: float | None) -> Measurement:
+    value = next(b for b in (low, high) if b is not None)
+    found = Interval(low=low, high=high, level=0.95, method="t")
+    return Measurement(name=name, value=value, unit="u", interval=found)
+
+
+@pytest.mark.parametrize(
+    ("name", "low", "high", "shown"),
+    [
+        ("accuracy", 0.97, 1.02, (0.97, 1.0)),
+        ("dead_share", -0.01, 0.03, (0.0, 0.03)),
+        ("shared_at(0.7)", -0.2, 1.3, (0.0, 1.0)),
+        ("subspace_overlap(8)", 0.9, 1.1, (0.9, 1.0)),
+        ("mcc_signed", -1.1, 1.1, (-1.0, 1.0)),
+        ("mcc_signed.stratum", 0.9, 1.1, (0.9, 1.0)),
+        ("mcc_abs", -0.1, 0.2, (0.0, 0.2)),
+        ("mcc_signed.normalised", -3.0, 1.1, (-3.0, 1.0)),
+        ("mcc_abs.normalised", -0.5, 0.9, (-0.5, 0.9)),
+        ("explained_variance", -4.0, 1.01, (-4.0, 1.0)),
+        ("explained_variance.without_outliers", -4.0, 1.01, (-4.0, 1.0)),
+        ("cross_entropy", -0.1, 7.0, (0.0, 7.0)),
+        ("matching_margin", -2.5, 1.5, (-2.0, 1.5)),
+        ("loss_recovered", -1.2, 1.2, (-1.2, 1.2)),
+        ("difference", -1.3, 1.2, (-1.3, 1.2)),
+        ("excess", -2.3, 2.2, (-2.3, 2.2)),
+        ("explained_variance_change", -1.3, 1.2, (-1.3, 1.2)),
+        ("anything_else", -9.0, 9.0, (-9.0, 9.0)),
+        ("accuracy", None, 1.1, (None, 1.0)),
+        ("accuracy", 1.01, 1.02, (1.0, 1.0)),
+    ],
+)
+def test_an_interval_is_shown_within_the_range_of_its_quantity_and_kept_as_it_was(name, low, high, shown) -> None:
+    made = bounded(name, low, high)
+    found = made.shown_interval
+    assert found is not None and (found.low, found.high) == shown
+    assert made.interval is not None and (made.interval.low, made.interval.high) == (low, high)
+    assert made.plain()["interval"]["high"] == high
+    assert (part_of(made, "low"), part_of(made, "high")) == shown
+    assert Measurement(name=name, value=0.5, unit="u").shown_interval is None
+
+
+@given(st.sampled_from([*RANGES, "mcc_abs.normalised", "shared_at(0.5)"]), st.lists(st.floats(-9, 9), min_size=2))
+def test_a_shown_interval_is_ordered_and_never_wider(name: str, ends: list[float]) -> None:
+    low, high = min(ends), max(ends)
+    found = bounded(name, low, high).shown_interval
+    least, most = range_of(name)
+    assert found is not None and found.low is not None and found.high is not None
+    assert least <= found.low <= found.high <= most
+    if least <= low and high <= most:
+        assert (found.low, found.high) == (low, high)

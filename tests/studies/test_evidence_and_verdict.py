@@ -14,11 +14,13 @@ from scipy import stats
 
 from husai.errors import UserError
 from husai.recipes import recipe
+from husai.store.ranges import RANGES
 from husai.store.record import RunRecord
 from husai.store.tensors import save_arrays
 from husai.studies import evidence as room
 from husai.studies.conclude import conclude, not_run
 from husai.studies.evidence import RANDOM_MODEL, Measured, check_convergence, difference, excess, judge, stability
+from husai.studies.measured import measured
 from husai.studies.plan import plan
 from husai.studies.study import Controls
 
@@ -179,6 +181,14 @@ def test_for_random_models_the_unit_is_the_model(made):
     beyond = excess(m, "target", RANDOM_MODEL)
     assert beyond.value == pytest.approx(target.value - found.value)
     assert beyond.se == pytest.approx(math.hypot(target.se, found.se))
+    kept = measured("excess", beyond, "cosine", {})
+    assert (kept.n, kept.n_unit, kept.cluster) == (5, "seeds, 5 models", "seeds, models")
+
+
+def test_both_kinds_of_unit_are_counted_in_the_words_of_the_verdict(made):
+    words = judge(made())[0].words
+    assert words.count("n = 5 seeds)") == 1 and words.count("n = 5 seeds, 5 models)") == 1
+    assert "seeds and models" not in words
 
 
 def test_turning_the_arms_round_turns_the_sign(made):
@@ -198,9 +208,9 @@ def test_a_conclusion_is_made_of_what_the_nodes_hold(computed, tiny_study):
         node = done.plan.measures[source, arm, 40]
         values = load_file(done.folders[node.id] / "pairs.safetensors")["mcc_signed|alive"]
         scope = f"[arm={arm},population=alive,source={source}]"
-        measured = next(m for m in found.measurements if m.key == "mcc_signed" + scope)
-        assert measured.value == pytest.approx(off(values))
-        assert (measured.n, measured.n_unit, measured.cluster) == (5, "seeds", "seeds")
+        stable = next(m for m in found.measurements if m.key == "mcc_signed" + scope)
+        assert stable.value == pytest.approx(off(values))
+        assert (stable.n, stable.n_unit, stable.cluster) == (5, "seeds", "seeds")
         copied = next(m for m in found.measurements if m.key == f"explained_variance[arm={arm},source={source}]")
         assert copied.value == done.records[node.id].get("explained_variance").value
         assert copied.artefacts == (f"{node.id}:metrics.json",)
@@ -244,6 +254,17 @@ def test_what_was_not_run_is_said(study, tiny_study):
     assert "random-weight models: switched off" in said and "odd modulus" in said
     said = " ".join(not_run(plan(tiny_study(positive=None), 20)))
     assert "without one there is no verdict" in said and "splicing into a model: there is none" in said
+
+
+def test_the_range_of_every_quantity_with_an_interval_is_known(computed, tiny_study, built_study):
+    """A quantity without a range is never cut: a new name needs its line, if only to say that it may be anything."""
+    done = computed(tiny_study(), 20)
+    found = [*done.records.values(), built_study.record, *(record for record, _ in built_study.upstream.values())]
+    names = {m.name for record in found for m in record.measurements if m.interval is not None}
+    names |= {m.name for m in conclude(done.plan, done.folders, done.records).measurements if m.interval is not None}
+    stems = {name.partition("(")[0].partition(".")[0] for name in names}
+    assert {"mcc_signed", "excess", "reappearing_mass"} <= stems
+    assert stems <= set(RANGES)
 
 
 def test_a_record_of_a_conclusion_comes_back(computed, tiny_study):

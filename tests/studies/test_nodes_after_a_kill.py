@@ -25,7 +25,7 @@ def study_of_every_kind(tiny_study, monkeypatch):
     """A captured target whose model is tiny and taken for readable."""
     from husai.models import sanity
 
-    monkeypatch.setattr(sanity.SanityCheck, "passed", property(lambda check: True))
+    monkeypatch.setattr(sanity.SanityCheck, "state", property(lambda check: "passed"))
     target = CapturedSource(
         task=ModularConfig(p=11, train_fraction=0.7),
         model=TransformerConfig(d_model=16, n_heads=2, d_mlp=16),

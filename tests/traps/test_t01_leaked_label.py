@@ -43,7 +43,7 @@ def test_the_prediction_follows_any_token_put_in_place_of_the_answer(leaky):
 def test_husai_says_so_and_refuses(leaky):
     task, result = leaky
     report = sanity.check(result.model, task, seed=0)
-    assert report["held_out"].passed  # the number that fooled its authors
+    assert report["held_out"].state == "passed"  # the number that fooled its authors
     assert report["answer_swap"].value == 1.0
     assert report["counterfactual"].value == 0.0
     assert report["label_in_context"].value == 1.0

@@ -57,8 +57,8 @@ def test_repeats_do_not_count_as_data(tmp_path):
     assert len(cache) == 5 * real
     assert real * 0.98 <= rows.near_unique <= real * 1.03
     with pytest.raises(Refused, match=r"different rows .* fewer than the 12288 latents"):
-        check_rows(cache.manifest, d_sae=12_288, k=4)
-    warnings = " ".join(check_rows(cache.manifest, d_sae=12_288, k=4, allow_few_rows=True))
+        check_rows(cache.manifest, d_sae=12_288)
+    warnings = " ".join(check_rows(cache.manifest, d_sae=16))
     assert "are repeats" in warnings
     assert row_facts(cache.manifest, 12_288)["unique_tokens_per_latent"] < 0.02
     assert rows.duplicate_share == pytest.approx(0.8, abs=0.01)

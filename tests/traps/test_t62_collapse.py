@@ -1,8 +1,13 @@
 """T62. A consistency of 1.0: every row had collapsed on one direction, and a collapsed dictionary matches anything.
-husai prints each dictionary's own nearest-neighbour cosine and the matching margin beside the number, and flags it.
+husai prints each dictionary's own nearest-neighbour cosine and the matching margin beside the number, and flags it. An
+arm of the target that collapsed gets no verdict; of a control that collapsed it is said beside the verdict whether that
+makes the null weaker or stricter.
 """
 
 from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +16,7 @@ from husai.stability.matching import match_features
 from husai.stability.pairwise import pairwise
 from husai.stability.similarity import nearest_neighbour
 from husai.statistics.intervals import pair_mean
+from husai.studies import present
 
 S, F, D = 5, 40, 32
 RNG = np.random.default_rng(0)
@@ -47,3 +53,35 @@ def test_collapse_of_a_part_is_in_the_numbers() -> None:
     own = nearest_neighbour(mixed)
     assert own.share_close == pytest.approx(0.25) and not own.collapsed
     assert np.median(match_features(mixed, HEALTHY[1]).margin) > 0.2
+
+
+def verdict_of(studies: Any, tmp_path: Path, **collapsed: int) -> tuple[Any, dict[str, Any]]:
+    """A study that is supported as long as no dictionary of it collapses."""
+    wanted = {name.replace("_", " "): n for name, n in collapsed.items()}
+    built = studies.build(tmp_path / "results", studies.Wanted(collapsed=wanted))
+    return built, built.record.facts["verdict"]
+
+
+@pytest.mark.parametrize("arm", ["k2", "k4"])
+@pytest.mark.parametrize("seeds", [1, 5])
+def test_a_collapsed_arm_of_the_target_gets_no_verdict(studies: Any, tmp_path: Path, arm: str, seeds: int) -> None:
+    _, verdict = verdict_of(studies, tmp_path, **{f"target_{arm}": seeds})
+    assert verdict["state"] == "no verdict"
+    said = [reason["text"] for reason in verdict["reasons"] if reason["code"] == "collapsed"]
+    assert len(said) == 1 and said[0].startswith(f"target {arm}: {seeds} of 5 dictionaries collapsed")
+    assert said[0] in verdict["words"]
+
+
+@pytest.mark.parametrize(("arm", "null"), [("k2", "a stricter null"), ("k4", "a weaker null")])
+def test_of_a_collapsed_control_the_direction_stands_beside_the_verdict(
+    studies: Any, tmp_path: Path, arm: str, null: str
+) -> None:
+    built, verdict = verdict_of(studies, tmp_path, **{f"gaussian_{arm}": 5})
+    assert not any(reason["code"] == "collapsed" for reason in verdict["reasons"])
+    (said,) = built.record.facts["caveats"]
+    assert said.startswith(f"gaussian {arm}: 5 of 5 dictionaries collapsed") and said.endswith(null)
+    page = (built.folder / "report.html").read_text()
+    section = page[page.index('<section id="verdict"') : page.index('<section id="arms"')]
+    assert said in section and said in (built.folder / "summary.md").read_text()
+    data, text = present.verdict(built.folder, built.record)
+    assert f"caveat: {said}" in text.splitlines() and data["caveats"] == [said]

@@ -47,7 +47,7 @@ def test_two_massive_rows_are_seen_and_left_out(tmp_path):
     assert facts["norm_outliers"] == 2
     assert facts["norm_outlier_variance_share"] > 0.97
     assert facts["rows_for_half_variance"] <= 2
-    (warning,) = (line for line in check_rows(found.manifest, 64, 4) if "of the variance" in line)
+    (warning,) = (line for line in check_rows(found.manifest, 64) if "of the variance" in line)
     assert "2 norm outliers carry 9" in warning
     assert "report explained variance with and without them" in warning
     masks = cache_strata(found, np.arange(N))
@@ -66,14 +66,14 @@ def test_first_positions_that_carry_the_variance_are_left_out(tmp_path, length):
     direction = np.eye(D)[5]
     assert explained(rows, direction, masks["all"]) > 0.97
     assert explained(rows, direction, masks["without_first_position"]) < 0.1
-    (warning,) = (line for line in check_rows(found.manifest, 64, 4) if "of the variance" in line)
+    (warning,) = (line for line in check_rows(found.manifest, 64) if "of the variance" in line)
     assert "the first position carries" in warning
     assert row_facts(found.manifest, 64)["first_position_variance_share"] > 0.95
 
 
 def test_calm_rows_lose_nothing(tmp_path):
     found = cache(tmp_path / "c", CALM)
-    assert not any("of the variance" in line for line in check_rows(found.manifest, 64, 4))
+    assert not any("of the variance" in line for line in check_rows(found.manifest, 64))
     masks = cache_strata(found, np.arange(N))
     assert masks["without_norm_outliers"].mean() > 0.999
     whole, without = (explained(CALM, np.eye(D)[5], masks[name]) for name in ("all", "without_norm_outliers"))

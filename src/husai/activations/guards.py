@@ -6,7 +6,7 @@ import math
 from collections.abc import Collection
 
 from husai.activations.manifest import Manifest, NormStatistics
-from husai.errors import Refused, UserError
+from husai.errors import Refused
 
 ROWS_PER_LATENT = 10
 FEW_DIFFERENT = 0.5
@@ -19,21 +19,17 @@ WHITE_KURTOSIS = 0.1
 WHITE_FLATNESS = 0.95
 
 
-def check_rows(
-    manifest: Manifest, d_sae: int, k: int | None = None, *, allow_few_rows: bool = False, allow_large_k: bool = False
-) -> list[str]:
-    """Everything that must be said about training an SAE of `d_sae` latents, `k` of them active, on these rows.
+def check_rows(manifest: Manifest, d_sae: int) -> list[str]:
+    """Everything that must be said about training an SAE of `d_sae` latents on these rows.
 
     Returns:
         Warnings, one sentence each.
 
     Raises:
-        UserError: k is not below min(d_in, d_sae) (unless `allow_large_k`).
-        Refused: fewer different rows than latents (unless `allow_few_rows`).
+        Refused: fewer different rows than latents.
     """
     return [
-        *_k_warnings(manifest.d_in, d_sae, k, allow_large_k),
-        *_row_warnings(manifest, d_sae, allow_few_rows),
+        *_row_warnings(manifest, d_sae),
         *_token_warnings(manifest),
         *_variance_warnings(manifest),
         *_noise_warnings(manifest),
@@ -87,31 +83,15 @@ def describe_rows(manifest: Manifest) -> str:
     return f"{what} ({mark}{manifest.n_rows} rows, {manifest.rows.near_unique} different, d_in {manifest.d_in})"
 
 
-def _k_warnings(d_in: int, d_sae: int, k: int | None, allow_large: bool) -> list[str]:
-    if k is None:
-        return []
-    if k < 1:
-        raise UserError(f"k={k}: at least one latent must be active")
-    least, name = min((d_in, "d_in"), (d_sae, "d_sae"))
-    if k >= least:
-        message = f"k={k} is not below {name}={least}: such a code is not sparse and can copy its input"
-        if k > d_sae or not allow_large:
-            raise UserError(f"{message}; choose k well below {least}")
-        return [message]
-    if k > least / 2:
-        return [f"k={k} is more than half of {name}={least}: the code is hardly sparse"]
-    return []
-
-
-def _row_warnings(manifest: Manifest, d_sae: int, allow_few: bool) -> list[str]:
+def _row_warnings(manifest: Manifest, d_sae: int) -> list[str]:
     found: list[str] = []
     different, n = manifest.rows.near_unique, manifest.n_rows
     if different < d_sae:
-        message = f"{different} different rows (of {n}) are fewer than the {d_sae} latents they should determine"
-        if not allow_few:
-            raise Refused(f"{message}: capture more data, or choose d_sae below {max(1, different // ROWS_PER_LATENT)}")
-        found.append(message)
-    elif different < ROWS_PER_LATENT * d_sae:
+        raise Refused(
+            f"{different} different rows (of {n}) are fewer than the {d_sae} latents they should determine: capture "
+            f"more data, or choose d_sae below {max(1, different // ROWS_PER_LATENT)}"
+        )
+    if different < ROWS_PER_LATENT * d_sae:
         found.append(f"only {different / d_sae:.1f} different rows per latent ({different} rows, {d_sae} latents)")
     if different <= FEW_DIFFERENT * n:
         found.append(f"{manifest.rows.duplicate_share:.1%} of the {n} rows are repeats; {different} are different")

@@ -21,11 +21,15 @@ MARGIN = 0.05  # most by which a token that is no operand may beat the constant 
 ROWS = 2048  # held-out rows per intervention
 
 
+State = Literal["passed", "failed", "not needed"]
+
+
 @dataclass(frozen=True)
 class SanityCheck:
-    """One check: `value` must be `side` (at least / at most) `threshold`. None with `not_needed`: nothing to check.
+    """One check: `value` must be `side` (at least / at most) `threshold`.
 
-    `chance` is what the same number would be without what the check looks for.
+    `chance` is what the same number would be without what the check looks for. `not_needed` says why there is nothing
+    to measure; without such a reason a value that is missing is a failure.
     """
 
     name: str
@@ -34,21 +38,24 @@ class SanityCheck:
     side: Literal["at least", "at most"]
     threshold: float
     what: str
-    not_needed: bool = False
+    not_needed: str = ""
 
     @property
-    def passed(self) -> bool:
-        """Whether the value is on the right side; a missing value passes only where there is nothing to check."""
+    def state(self) -> State:
+        """Whether the value is on the right side; what was not measured never counts as passed."""
         if self.value is None:
-            return self.not_needed
-        return self.value >= self.threshold if self.side == "at least" else self.value <= self.threshold
+            return "not needed" if self.not_needed else "failed"
+        good = self.value >= self.threshold if self.side == "at least" else self.value <= self.threshold
+        return "passed" if good else "failed"
 
     @property
     def sentence(self) -> str:
         """The check in words, made from its numbers."""
         if self.value is None:
-            return f"{self.what}: nothing to measure" + ("" if self.not_needed else ", so this is not shown")
-        verdict = "passed" if self.passed else "FAILED"
+            return f"{self.what}: " + (
+                f"not needed, {self.not_needed}" if self.not_needed else "nothing to measure: FAILED"
+            )
+        verdict = "FAILED" if self.state == "failed" else self.state
         return (
             f"{self.what}: {_percent(self.value)} (chance {_percent(self.chance)}; "
             f"{self.side} {_percent(self.threshold)} is asked): {verdict}"
@@ -65,21 +72,21 @@ class SanityReport:
 
     @property
     def readable(self) -> bool:
-        """Whether every check passed."""
-        return all(check.passed for check in self.checks)
+        """Whether no check failed."""
+        return not self.failures
 
     @property
     def failures(self) -> list[str]:
         """Sentences of the checks that failed."""
-        return [check.sentence for check in self.checks if not check.passed]
+        return [check.sentence for check in self.checks if check.state == "failed"]
 
     def __getitem__(self, name: str) -> SanityCheck:
         """The check of that name; KeyError if there is none."""
         return {check.name: check for check in self.checks}[name]
 
     def plain(self) -> dict[str, Any]:
-        """JSON-ready dict, verdicts and sentences included."""
-        checks = [asdict(c) | {"passed": c.passed, "sentence": c.sentence} for c in self.checks]
+        """JSON-ready dict, states and sentences included."""
+        checks = [asdict(c) | {"state": c.state, "sentence": c.sentence} for c in self.checks]
         return {"task": self.task, "held_out_rows": self.held_out_rows, "readable": self.readable, "checks": checks}
 
 
@@ -146,10 +153,13 @@ def _swap(model: Answering, task: Task, rows: np.ndarray, rng: np.random.Generat
     """Does the prediction follow an answer token that is exchanged?"""
     columns = leaking_columns(task, MARGIN)
     value, used = _followed(model, task, [swap_token(task, c, rows, rng) for c in columns])
-    where = f"at position {', '.join(map(str, columns))}" if columns else "in the input (there is none)"
-    what = f"predictions that follow a random answer token {where}, {used} rows"
+    what, not_needed = "predictions that follow a random answer token", ""
+    if columns:
+        what += f" at position {', '.join(map(str, columns))}, {used} rows"
+    else:
+        not_needed = f"no token up to position {task.read_position} but the operands tells the answer"
     chance = 1 / task.n_classes
-    return SanityCheck("answer_swap", value, chance, "at most", chance + MARGIN, what, not_needed=not columns)
+    return SanityCheck("answer_swap", value, chance, "at most", chance + MARGIN, what, not_needed)
 
 
 def _counterfactual(model: Answering, task: Task, rows: np.ndarray, rng: np.random.Generator) -> SanityCheck:

@@ -125,10 +125,10 @@ def interval(m: Measurement, run: str) -> Cell:
     if m.value is None:
         return ""
     ref = f"{run}#{m.key}"
-    if m.interval is None:
+    found, form = m.shown_interval, spec(m.value, m.unit)
+    if found is None:
         return Missing(m.no_interval or "none was made", ref, "no_interval") if m.no_interval else "no interval"
-    form = spec(m.value, m.unit)
-    low, high = m.interval.low, m.interval.high
+    low, high = found.low, found.high
     bounds: list[Cell] = ["at most " if low is None else Number(low, ref, "low", form)]
     if low is None or high is None:
         bounds += [" or more" if high is None else Number(high, ref, "high", form)]

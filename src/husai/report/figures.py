@@ -21,7 +21,7 @@ def point(m: Measurement | None, run: str, part: str = "value") -> Number | None
     """A place in a figure; None where nothing was measured, and then nothing is drawn."""
     if m is None:
         return None
-    held = m.value if part == "value" else getattr(m.interval, part, None)
+    held = m.value if part == "value" else getattr(m.shown_interval, part, None)
     return None if held is None else Number(held, f"{run}#{m.key}", part)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from husai.report.cells import Cell, Flag, Number, Words, value, with_interval
+from dataclasses import replace
+
+from husai.report.cells import Cell, Number, Words, value, with_interval
 from husai.report.tables import Column, Table, cell
 from husai.report.view import Upstream, View
 
@@ -13,6 +15,7 @@ REPLACEMENTS = {
     "mean": "the mean activation",
     "zero": "zero",
 }
+STYLES = {"passed": "flag yes", "failed": "flag no", "not needed": "quiet"}
 ZERO_POINTS = {"frozen": "a frozen random decoder", "mean": "mean ablation", "zero": "zero ablation"}
 
 
@@ -23,17 +26,23 @@ def by_arm(view: View, kind: str) -> list[tuple[Cell, Upstream]]:
 
 
 def sanity(view: View) -> Table:
-    """Every check of the model, in the sentence that its record made from its numbers."""
-    columns = [Column("check", text=True), Column("passed", text=True), Column("what was found", text=True)]
+    """Every check of the model: its state, and the sentence that its record made from its numbers."""
+    columns = [Column("check", text=True), Column("state", text=True), Column("what was found", text=True)]
     rows: list[list[Cell]] = []
     model = view.upstream.get("model")
     checks = model.record.facts["sanity"]["checks"] if model else []
     for i, check in enumerate(checks):
         assert model is not None
         at = f"facts.sanity.checks.{i}"
-        passed = Flag(check["passed"], f"{model.id}@{at}.passed", "passed", "failed")
-        rows.append([Words(check["name"], f"{model.id}@{at}.name", style="name"), passed, model.fact(f"{at}.sentence")])
+        name = Words(check["name"], f"{model.id}@{at}.name", style="name")
+        rows.append([name, _state(model, at), model.fact(f"{at}.sentence")])
     return Table("sanity", "Checks of the model", columns, rows, "this study read no model", wordy=True)
+
+
+def _state(model: Upstream, at: str) -> Cell:
+    """The word of the record, in its colour; what had nothing to measure is neither good nor bad."""
+    found = model.fact(f"{at}.state")
+    return replace(found, style=STYLES.get(found.text, "")) if isinstance(found, Words) else found
 
 
 def recovered(view: View) -> Table:

@@ -16,6 +16,7 @@ def summary(view: View) -> str:
         facts["question"],
         f"**{facts['verdict']['words']}**",
         *_listed("Reasons", [reason["text"] for reason in facts["verdict"]["reasons"]]),
+        *_listed("Caveats", facts.get("caveats", [])),
         f"What varied: {plain(view.fact('facts.what_varied'))}.",
         *(_table(made) for made in (tables.stability(view), tables.excess(view), tables.quality(view))),
         _table(model_tables.recovered(view)),

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 import torch
 from torch import Tensor
 
+from husai.errors import Refused
 from husai.saes.parameters import unit_rows
 from husai.saes.registry import architecture
 from husai.saes.stack import SAEStack
@@ -17,8 +20,19 @@ def torch_generator(root: int, role: Role, *index: int | str) -> torch.Generator
     return torch.Generator().manual_seed(derive(root, role, *index))
 
 
-def untrained(stack: SAEStack, root: int) -> SAEStack:
-    """The stack as it was at step 0, where every seed had its own initialisation (same streams as its training)."""
+def untrained(stack: SAEStack, root: int, vary: Collection[Role]) -> SAEStack:
+    """The stack as it was at step 0: every seed with its own initialisation (same streams as its training).
+
+    `vary` are the streams that differed between the seeds in training.
+
+    Raises:
+        Refused: all seeds started from one initialisation, so that untrained ones would agree perfectly.
+    """
+    if Role.SAE_INIT not in vary:
+        raise Refused(
+            "the untrained control does not apply: all seeds start from the same initialisation and agree with "
+            "themselves; vary sae_init (training.vary), or leave this control out"
+        )
     arch = architecture(stack.config)
     d_in = stack.mean_D.shape[0]
     starts = [arch.init(stack.config, d_in, torch_generator(root, Role.SAE_INIT, seed)) for seed in stack.seeds]

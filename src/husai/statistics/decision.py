@@ -47,7 +47,8 @@ class Evidence:
     the contrast; `random_model`: unit = model, `independent_difference`). `positive` is the D of the positive control
     against its own Gaussian twin; `negative` is the D of a Gaussian against an independent Gaussian twin.
     `converged` names every arm that enters, with True, False (the cap was reached) or None (not checked).
-    `varied` are the streams that differed between seeds; `unmatched` names what else differed between the arms.
+    `varied` are the streams that differed between seeds; `unmatched` names what else differed between the arms;
+    `collapsed` are sentences about arms of the target whose dictionaries collapsed.
     `claims` counts the arms for which such a claim was open (Bonferroni when above 1).
     """
 
@@ -62,6 +63,7 @@ class Evidence:
     varied: tuple[Role, ...]
     margin: float = DEFAULT_MARGIN
     unmatched: tuple[str, ...] = ()
+    collapsed: tuple[str, ...] = ()
     claims: int = 1
 
 
@@ -112,6 +114,7 @@ def decide(evidence: Evidence) -> Decision:
         converged=evidence.converged,
         model=evidence.model,
         unmatched=evidence.unmatched,
+        collapsed=evidence.collapsed,
     )
     state: State = "no verdict" if reasons else _combine([o.call for o in outcomes])
     blocked_by = tuple(o.control for o in outcomes if o.call != "beyond")

@@ -132,10 +132,11 @@ def nested_pair_mean(matrices: Sequence[ArrayLike], level: float = 0.95, unit: s
 def independent_difference(a: Estimate, b: Estimate, level: float = 0.95) -> Estimate:
     """`a - b` for arms with their own units: `SE^2 = V_a + V_b`, Welch-Satterthwaite degrees of freedom, two-sided.
 
-    `n` is the smaller of the two; `n_unit` names both kinds of unit where they differ.
+    `n` is the smaller of the two. Where the kinds of unit differ, `n_unit` goes on with the other count, so that the
+    two together read `5 seeds, 5 models`.
     """
-    unit = a.n_unit if a.n_unit == b.n_unit else f"{a.n_unit} and {b.n_unit}"
-    n = min(a.n, b.n)
+    few, many = sorted((a, b), key=lambda e: e.n)
+    n, unit = few.n, few.n_unit if a.n_unit == b.n_unit else f"{few.n_unit}, {many.n} {many.n_unit}"
     if a.se is None or b.se is None or a.df is None or b.df is None:
         note = "; ".join(dict.fromkeys(e.note or "no standard error" for e in (a, b) if e.se is None))
         return estimate(
@@ -145,7 +146,8 @@ def independent_difference(a: Estimate, b: Estimate, level: float = 0.95) -> Est
     total = v_a + v_b
     df = total**2 / (v_a**2 / a.df + v_b**2 / b.df) if total > 0 else a.df + b.df
     se, method = math.sqrt(total), f"difference, Welch t({df:.3g})"
-    return estimate(a.value - b.value, se, df, level=level, method=method, n=n, unit=unit, note=_varies(se, unit))
+    note = _varies(se, " or ".join(dict.fromkeys((a.n_unit, b.n_unit))))
+    return estimate(a.value - b.value, se, df, level=level, method=method, n=n, unit=unit, note=note)
 
 
 def lower_bound_over_seeds(values: ArrayLike, level: float = 0.95, unit: str = "seeds") -> Estimate:

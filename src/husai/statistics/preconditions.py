@@ -13,6 +13,7 @@ Code = Literal[
     "missing control",
     "too few units",
     "wrong unit",
+    "collapsed",
     "undertrained",
     "unmatched",
     "positive control",
@@ -40,15 +41,18 @@ def check(
     converged: Mapping[str, bool | None],
     model: str,
     unmatched: tuple[str, ...],
+    collapsed: tuple[str, ...],
 ) -> tuple[Reason, ...]:
     """Every reason against a verdict, the gravest first; empty when the rule may speak.
 
     Pairs are (alive, all). `positive` and `negative` are what the rule itself said of the two controls of the method.
+    `collapsed` are sentences about arms of the target whose dictionaries collapsed: their agreement means nothing.
     """
     return tuple(
         _model(model)
         + _present(controls)
         + _units(controls)
+        + [Reason("collapsed", text) for text in collapsed]
         + _trained(converged)
         + [Reason("unmatched", f"the arms also differ in {name}") for name in unmatched]
         + _method(positive, negative)

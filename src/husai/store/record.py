@@ -8,13 +8,14 @@ from pydantic import Field, model_validator
 
 from husai.config import Config
 from husai.errors import UserError
+from husai.store.ranges import within
 
 SCHEMA = "husai.record/1"
 Status = Literal["ran", "failed", "not_run", "refused"]
 
 
 class Interval(Config):
-    """Interval of a measurement and how it was made."""
+    """Interval of a measurement as it was computed, and how it was made."""
 
     low: float | None
     high: float | None
@@ -63,6 +64,14 @@ class Measurement(Config):
     def missing(self) -> bool:
         """Whether nothing was measured."""
         return self.value is None
+
+    @property
+    def shown_interval(self) -> Interval | None:
+        """The interval as it is shown anywhere: cut to the values that the quantity can have (`store.ranges`)."""
+        if self.interval is None:
+            return None
+        low, high = (None if b is None else within(b, self.name) for b in (self.interval.low, self.interval.high))
+        return self.interval.model_copy(update={"low": low, "high": high})
 
     @property
     def key(self) -> str:

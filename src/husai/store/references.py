@@ -60,13 +60,13 @@ def follow(data: Any, path: str) -> Any:
 
 
 def part_of(measurement: Measurement, part: str) -> Any:
-    """One part of a measurement; None where it has none.
+    """One part of a measurement as it is shown (bounds cut to the quantity's range); None where it has none.
 
     Raises:
         Unresolved: no measurement has such a part.
     """
     if part in INTERVAL_PARTS:
-        return getattr(measurement.interval, part) if measurement.interval else None
+        return getattr(measurement.shown_interval, part) if measurement.interval else None
     if part.startswith("scope."):
         return follow(measurement.scope, part.removeprefix("scope."))
     if part != "key" and part not in Measurement.model_fields:

@@ -13,9 +13,9 @@ from husai.statistics.estimate import at_level
 from husai.statistics.wording import what_varied
 from husai.store.record import Measurement, RunRecord
 from husai.studies.evidence import (
-    RANDOM_MODEL,
     STATISTIC,
     Measured,
+    concerns,
     controls,
     difference,
     excess,
@@ -24,7 +24,7 @@ from husai.studies.evidence import (
     stability,
 )
 from husai.studies.measured import measured
-from husai.studies.plan import GAUSSIAN, GAUSSIAN_2, PLANTED, PLANTED_GAUSSIAN, TARGET, Plan, has_planes
+from husai.studies.plan import GAUSSIAN, GAUSSIAN_2, PLANTED, PLANTED_GAUSSIAN, RANDOM_MODEL, TARGET, Plan, has_planes
 
 TRUTH = ("mcc_to_truth", "mcc_to_truth_attainable", "matched_to_truth")
 COPIED = ("explained_variance", "l0", "dead_share", "alive", "cosine_to_init", "own_nearest_neighbour", *TRUTH)
@@ -134,11 +134,6 @@ def _facts(
     shared = {
         records[n.id].facts["shared_initialisation"] for n in final if records[n.id].facts["initialisation_is_shared"]
     }
-    collapsed = [
-        f"{source} {arm}"
-        for (source, arm, steps), node in plan.measures.items()
-        if steps == plan.steps and records[node.id].facts["collapsed_seeds"]
-    ]
     stack = next(iter(plan.stacks.values()))
     return {
         "question": study.question,
@@ -154,7 +149,8 @@ def _facts(
         "engine": records[stack.id].facts["engine"],
         "why_engine": records[stack.id].facts["why_engine"],
         "sources": {name: records[node.id].facts["rows"] for name, node in plan.activations.items()},
-        "warnings": sorted(warnings | shared) + [f"{name}: collapsed dictionary" for name in collapsed],
+        "caveats": [c.text for c in concerns(m) if not c.blocks],
+        "warnings": sorted(warnings | shared),
         "remarks": list(study.remarks),
         "not_run": not_run(plan),
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -22,24 +22,37 @@ from husai.statistics.intervals import (
 )
 from husai.store.record import RunRecord
 from husai.store.tensors import load_arrays
+from husai.studies.caveats import Caveat, Condition, caveats, conditions
 from husai.studies.node import Node
-from husai.studies.plan import GAUSSIAN, GAUSSIAN_2, PLANTED, PLANTED_GAUSSIAN, TARGET, Plan, random_model
+from husai.studies.plan import (
+    GAUSSIAN,
+    GAUSSIAN_2,
+    PLANTED,
+    PLANTED_GAUSSIAN,
+    RANDOM_MODEL,
+    TARGET,
+    Plan,
+    random_model,
+)
 from husai.studies.study import Study
 
 STATISTIC = "mcc_signed"
-RANDOM_MODEL = "random_model"
 Pairs = dict[tuple[str, str, int, str], np.ndarray]
 
 
 @dataclass(frozen=True)
 class Measured:
-    """Matrices [S, S] of the statistic and explained variances, by source, arm, budget (and population)."""
+    """Matrices [S, S] of the statistic and explained variances, by source, arm, budget (and population).
+
+    `conditions` is what is known of the dictionaries by source and arm, the random models as one source.
+    """
 
     study: Study
     steps: int
     pairs: Pairs
     ev: Mapping[tuple[str, str, int], float]
     sanity: Sanity
+    conditions: Mapping[tuple[str, str], Condition] = field(default_factory=dict)
 
     def matrix(self, source: str, arm: str, population: str, steps: int | None = None) -> np.ndarray:
         """Pairwise statistic of one arm on one source."""
@@ -69,7 +82,7 @@ def gather(plan: Plan, folders: Mapping[str, Path], records: Mapping[str, RunRec
     sanity: Sanity = "no model"
     if plan.model is not None:
         sanity = "sane" if records[plan.model.id].facts["sanity"]["readable"] else "not sane"
-    return Measured(plan.study, plan.steps, pairs, ev, sanity)
+    return Measured(plan.study, plan.steps, pairs, ev, sanity, conditions(plan, records))
 
 
 def _comparable(matrix_SS: np.ndarray, node: Node) -> np.ndarray:
@@ -118,6 +131,19 @@ def controls(m: Measured) -> tuple[str, ...]:
     return (GAUSSIAN, RANDOM_MODEL) if m.random_models else (GAUSSIAN,)
 
 
+def concerns(m: Measured) -> list[Caveat]:
+    """What must stand beside the verdict, or blocks it: arms whose dictionaries collapsed or are mostly dead."""
+    return [
+        caveat
+        for (source, arm), found in m.conditions.items()
+        for caveat in caveats(source, arm, m.arms(), found, *(_value(m, source, arm, p) for p in ("alive", "all")))
+    ]
+
+
+def _value(m: Measured, source: str, arm: str, population: str) -> float:
+    return stability(m, source, arm, population).value
+
+
 def evidence(m: Measured, converged: Mapping[str, bool | None], steps: int | None = None) -> Evidence:
     """What the rule looks at, at the final budget or another one."""
     a, b = m.arms()
@@ -138,6 +164,7 @@ def evidence(m: Measured, converged: Mapping[str, bool | None], steps: int | Non
         model=m.sanity,
         varied=m.study.training.vary,
         margin=m.study.margin,
+        collapsed=tuple(c.text for c in concerns(m) if c.blocks),
     )
 
 

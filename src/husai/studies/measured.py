@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 
 import numpy as np
@@ -32,7 +33,7 @@ def measured(
         higher_is_better=higher_is_better,
         n=estimate.n,
         n_unit=estimate.n_unit,
-        cluster=estimate.n_unit,
+        cluster=re.sub(r"\d+ ", "", estimate.n_unit),  # the kinds of unit, without the count of the second
         interval=interval,
         no_interval="" if interval else estimate.note,
         null=null,

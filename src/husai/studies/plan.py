@@ -18,7 +18,7 @@ from husai.training.engines.choose import choose
 
 TARGET, GAUSSIAN, GAUSSIAN_2 = "target", "gaussian", "gaussian-2"
 PLANTED, PLANTED_GAUSSIAN = "planted", "planted-gaussian"
-RANDOM_MODEL_PREFIX = "random-model-"
+RANDOM_MODEL, RANDOM_MODEL_PREFIX = "random_model", "random-model-"  # all of them as one control, and each one
 OWN_SEEDS = 1000  # model i has seeds from 1000 (i + 1) on: five models that shared two seeds would not be five units
 FROZEN_SEEDS = (0, 1)
 Detail = Literal["full", "pairs"]

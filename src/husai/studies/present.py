@@ -52,12 +52,12 @@ def _minutes(seconds: float) -> str:
 
 
 def verdict(folder: Path, record: RunRecord) -> tuple[dict[str, Any], str]:
-    """Verdict in words and the path of the report, always last."""
-    found = record.facts["verdict"]
+    """Verdict in words, what must be known beside it, and the path of the report, always last."""
+    found, caveats = record.facts["verdict"], record.facts.get("caveats", [])
     path = (folder / REPORT).resolve()
-    data = {"verdict": found, "run": str(folder), "report": str(path), "id": record.id}
+    data = {"verdict": found, "caveats": caveats, "run": str(folder), "report": str(path), "id": record.id}
     mark = "" if found["words"].startswith(found["state"]) else f"{found['state'].upper()}: "
-    return data, f"{mark}{found['words']}\n{path}"
+    return data, "\n".join([f"{mark}{found['words']}", *(f"caveat: {text}" for text in caveats), str(path)])
 
 
 def study(record: RunRecord) -> str:
@@ -102,7 +102,7 @@ def _rendered(*tables: Table) -> str:
 def _interval(m: Measurement) -> str:
     if m.value is None:
         return f"missing: {m.reason}"
-    bounds = m.interval
+    bounds = m.shown_interval
     if bounds is None or bounds.low is None or bounds.high is None:
         return f"{m.value:.4g}"
     return f"{m.value:.4g} [{bounds.low:.4g}, {bounds.high:.4g}]"

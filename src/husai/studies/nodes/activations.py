@@ -60,7 +60,7 @@ def _captured(work: Work, plain: dict[str, Any]) -> ActivationCache:
     if source.random_model is None:
         sanity = work.parent("model").facts["sanity"]
         if not sanity["readable"]:
-            failed = "; ".join(check["sentence"] for check in sanity["checks"] if not check["passed"])
+            failed = "; ".join(check["sentence"] for check in sanity["checks"] if check["state"] == "failed")
             raise Refused(f"the model of {task.name} is not worth reading: {failed}")
         model, what = load_model(work.folders["model"] / "model.safetensors"), "trained model"
     else:
