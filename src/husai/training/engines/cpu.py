@@ -1,0 +1,135 @@
+"""Engine `cpu`: one dense matrix product a step, in bfloat16 where the processor has it, and only to screen.
+
+Codes come from exact dot products of the few candidates that the screen leaves; decoding and all gradients are sparse;
+Adam is dense. Results depend neither on the screen, nor on what is beside a seed, nor on the number of threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from husai.saes.config import AnySAEConfig, TopKConfig
+from husai.training.config import TrainingConfig
+from husai.training.coupling.coupling import Coupling
+from husai.training.engines.engine import SeedTerms
+from husai.training.engines.screening import Rounded, Screen, multiplies_bfloat16, tile_rows
+from husai.training.engines.seed_step import Moments, Scratch, SeedArrays, SeedStep, Workspace
+from husai.training.engines.threads import Lanes
+from husai.training.freezing import hold_near_start_
+from husai.training.state import TrainState
+
+
+class CpuEngine:
+    """Engine `cpu` for TopK, in the float type of the state.
+
+    Args:
+        threads: lanes of work; by default as many as torch uses.
+        rounded: screen in bfloat16; by default where the processor has it and the state is float32.
+    """
+
+    name = "cpu"
+
+    def __init__(
+        self,
+        config: AnySAEConfig,
+        training: TrainingConfig,
+        coupling: Coupling | None = None,
+        threads: int | None = None,
+        rounded: bool | None = None,
+    ) -> None:
+        assert isinstance(config, TopKConfig) and not self.refuses(config, coupling)
+        self.config, self.training = config, training
+        self.lanes = Lanes(threads)
+        self.rounded = multiplies_bfloat16() if rounded is None else rounded
+        self.how = "screened in bfloat16" if self.rounded else "screened in float32: no bfloat16 in this processor"
+        self._kept: _Room | None = None
+
+    @staticmethod
+    def refuses(config: AnySAEConfig, coupling: Coupling | None) -> str:
+        """TopK without coupling is supported."""
+        if not isinstance(config, TopKConfig):
+            return f"{config.kind} has no fixed number of active latents"
+        return f"the coupling {coupling.name} needs all decoders at once" if coupling is not None else ""
+
+    def step(self, state: TrainState, x_SBD: Tensor, lr: float) -> SeedTerms:
+        """Seeds apart, one to a lane; those left over when the lanes are dealt out share all lanes."""
+        room = self._room(state, x_SBD)
+        adam, rows = self._adam(state, lr), state.step * x_SBD.shape[1]
+        terms: list[dict[str, float]] = [{} for _ in range(state.seeds)]
+
+        def apart(lane: int, seed: int) -> None:
+            step = SeedStep(self.config, room.seeds[seed], room.spaces[lane], [room.scratch[lane]], _in_turn)
+            terms[seed] = step.run(x_SBD[seed].numpy(), adam, rows)
+
+        together = state.seeds - state.seeds % self.lanes.count
+        self.lanes.share(range(together), apart)
+        for seed in range(together, state.seeds):
+            step = SeedStep(self.config, room.seeds[seed], room.spaces[0], room.scratch, self.lanes.share)
+            terms[seed] = step.run(x_SBD[seed].numpy(), adam, rows)
+        self._hold(state)
+        state.step += 1
+        room.step = state.step
+        return [{name: torch.tensor(value) for name, value in seed_terms.items()} for seed_terms in terms]
+
+    def _room(self, state: TrainState, x_SBD: Tensor) -> _Room:
+        """Kept from step to step of a state; made anew when another state, or the same at another step, comes."""
+        room = self._kept
+        if room is None or room.state is not state or room.step != state.step or room.batch != x_SBD.shape[1]:
+            self._kept = room = _Room(self.config, state, x_SBD.shape[1], self.lanes.count, self.rounded)
+        return room
+
+    def _adam(self, state: TrainState, lr: float) -> np.ndarray:
+        """What the kernels' Adam needs, the scale -2 / B of all gradients first."""
+        t, training = state.step + 1, self.training
+        step_size = lr / (1 - training.beta1**t)
+        root = (1 - training.beta2**t) ** 0.5
+        numbers = (step_size, 1 - training.beta1, training.beta2, 1 - training.beta2, training.eps, root)
+        assert self._kept is not None
+        return np.array([-2 / self._kept.batch, *numbers], state.parameters["W_enc"].numpy().dtype)
+
+    def _hold(self, state: TrainState) -> None:
+        if self.config.freeze == "soft_decoder":
+            for seed in range(state.seeds):
+                hold_near_start_(state.parameters["W_dec"][seed], torch.from_numpy(state.snapshots[0][seed]))
+
+
+class _Room:
+    """Arrays of a state in training; a workspace for each seed in flight, scratch for each lane."""
+
+    def __init__(self, config: TopKConfig, state: TrainState, batch: int, lanes: int, rounded: bool) -> None:
+        dtype, d_in = state.parameters["W_enc"].numpy().dtype, state.parameters["W_enc"].shape[-1]
+        rounded = rounded and dtype == np.float32
+        self.state, self.step, self.batch = state, state.step, batch
+        self.seeds = [_seed_arrays(state, seed, rounded) for seed in range(state.seeds)]
+        tile = min(batch, tile_rows(config.d_sae))
+        self.scratch = [Scratch(config, tile, d_in, dtype, rounded) for _ in range(lanes)]
+        spaces = lanes if state.seeds >= lanes else 1
+        self.spaces = [Workspace(config, batch, d_in, dtype, rounded) for _ in range(spaces)]
+
+
+def _seed_arrays(state: TrainState, seed: int, rounded: bool) -> SeedArrays:
+    groups = (state.parameters, state.m, state.v)
+    shapes = {"b_enc": (-1, 1), "b_dec": (1, -1)}
+
+    def part(name: str) -> Moments:
+        shape = shapes.get(name, state.parameters[name].shape[1:])
+        w, m, v = (group[name][seed].numpy().reshape(shape) for group in groups)
+        return w, m, v
+
+    parts = {name: part(name) for name in state.parameters}
+    W_enc = parts["W_enc"][0]
+    bits = Rounded(*W_enc.shape) if rounded else None
+    if bits is not None:
+        bits.fill(W_enc, 0, len(W_enc))
+    screen = Screen(W_enc, parts["b_enc"][0][:, 0], bits)
+    return SeedArrays(**parts, last_fired_F=state.last_fired_SF[seed].numpy(), screen=screen)
+
+
+def _in_turn(items: Iterable[int], task: Callable[[int, int], None]) -> None:
+    """A lane's own work, one piece after the other."""
+    for item in items:
+        task(0, item)

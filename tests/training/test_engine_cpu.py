@@ -1,0 +1,146 @@
+"""The engine `cpu` against float64 autograd, against `reference`, against itself in a stack and with more threads."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from husai.errors import UserError
+from husai.saes.config import ReluL1Config, TopKConfig
+from husai.saes.registry import architecture
+from husai.training.config import TrainingConfig
+from husai.training.dead import dead_mask
+from husai.training.engines.choose import choose
+from husai.training.engines.cpu import CpuEngine
+from husai.training.engines.reference import ReferenceEngine
+from husai.training.state import TrainState, start
+
+# With beta1 = 0 the first moment after a step is the gradient of that step.
+BARE = {"beta1": 0.0, "lr": 1e-3}
+
+
+def rows(seeds: int, batch: int, d_in: int, dtype: torch.dtype = torch.float32, seed: int = 0) -> torch.Tensor:
+    x = torch.randn(seeds, batch, d_in, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return (x * torch.linspace(0.3, 2, d_in, dtype=torch.float64) + 0.2).to(dtype)
+
+
+def state(
+    config: TopKConfig, d_in: int, seeds: tuple[int, ...] = (0,), dtype: torch.dtype = torch.float32
+) -> TrainState:
+    made = start(config, TrainingConfig(), d_in, seeds, root=5)
+    generator = torch.Generator().manual_seed(9)
+    for group in (made.parameters, made.m, made.v):
+        for name in group:
+            group[name] = group[name].to(dtype)
+    for name in ("b_enc", "b_dec"):  # away from the zeros where mistakes of sign do not show
+        made.parameters[name] += 0.1 * torch.randn(made.parameters[name].shape, generator=generator, dtype=dtype)
+    return made
+
+
+def autograd(config: TopKConfig, before: TrainState, x_BD: torch.Tensor) -> tuple[dict, dict]:
+    """Loss terms and gradients by the readable objective, which shares no code with the kernels."""
+    p = {name: t[0].detach().clone().requires_grad_() for name, t in before.parameters.items()}
+    dead = dead_mask(before.last_fired_SF[0], before.step * len(x_BD), config.dead_after)
+    terms, _ = architecture(config).objective(config, p, x_BD, dead)
+    grads = torch.autograd.grad(sum(terms.values()), list(p.values()), materialize_grads=True)
+    return {name: t.detach() for name, t in terms.items()}, dict(zip(p, grads, strict=True))
+
+
+@pytest.mark.parametrize(("aux_k", "dead"), [(0, 0), (0, 9), (5, 9), (9, 9), (30, 9), (4, 40)])
+@pytest.mark.parametrize(("d_in", "d_sae", "k"), [(12, 40, 3), (16, 70, 7), (5, 41, 1)])
+def test_gradients_equal_float64_autograd(aux_k: int, dead: int, d_in: int, d_sae: int, k: int) -> None:
+    config = TopKConfig(d_sae=d_sae, k=k, aux_k=aux_k, dead_after=100, aux_coefficient=0.3)
+    made, x = state(config, d_in, dtype=torch.float64), rows(1, 90, d_in, torch.float64)
+    made.last_fired_SF[0, :dead] = -1000
+    terms, wanted = autograd(config, made, x[0])
+    (found,) = CpuEngine(config, TrainingConfig(batch=90, **BARE)).step(made, x, 1e-3)
+    assert set(found) == set(terms)
+    for name, value in terms.items():
+        assert float(found[name]) == pytest.approx(float(value), rel=1e-6)
+    for name, gradient in wanted.items():
+        error = (made.m[name][0] - gradient).abs().max() / gradient.abs().max()
+        assert error < 1e-10, name
+
+
+@pytest.mark.parametrize("freeze", ["none", "encoder", "decoder", "soft_decoder"])
+@pytest.mark.parametrize("norm", ["unit", "free"])
+def test_a_few_steps_equal_the_reference(freeze: str, norm: str) -> None:
+    config = TopKConfig(d_sae=96, k=6, aux_k=20, dead_after=700, freeze=freeze, decoder_norm=norm)
+    training = TrainingConfig(batch=200, lr=3e-3)
+    ours, theirs = state(config, 24, (0, 1)), state(config, 24, (0, 1))
+    for made in (ours, theirs):
+        made.parameters["b_enc"][:, :30] -= 4.0  # so that some are dead all along
+    fast, slow = CpuEngine(config, training), ReferenceEngine(config, training)
+    for step in range(12):
+        x = rows(2, 200, 24, seed=step)
+        terms, wanted = fast.step(ours, x, 3e-3), slow.step(theirs, x, 3e-3)
+    assert [set(t) for t in terms] == [set(t) for t in wanted]
+    assert all("aux" in t for t in wanted)
+    for name in ours.parameters:
+        torch.testing.assert_close(ours.parameters[name], theirs.parameters[name], rtol=2e-4, atol=2e-5)
+    assert torch.equal(ours.last_fired_SF, theirs.last_fired_SF)
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.integers(2, 5), st.integers(1, 3), st.sampled_from([(8, 30, 3), (32, 300, 20), (20, 130, 1)]), st.booleans())
+def test_a_seed_gets_the_same_bits_in_a_stack_alone_and_with_any_threads(seeds, threads, sizes, rounded) -> None:
+    d_in, d_sae, k = sizes
+    config = TopKConfig(d_sae=d_sae, k=k, aux_k=12, dead_after=300)
+    training, numbers = TrainingConfig(batch=130), tuple(range(seeds))
+    stack = state(config, d_in, numbers)
+    together = CpuEngine(config, training, threads=threads, rounded=rounded)
+    last = seeds - 1
+    alone = state(config, d_in, numbers)
+    for group in (alone.parameters, alone.m, alone.v):
+        for name in group:
+            group[name] = group[name][last:].clone()
+    alone.last_fired_SF = alone.last_fired_SF[last:].clone()
+    solo = CpuEngine(config, training, threads=1, rounded=not rounded)
+    for step in range(5):
+        x = rows(seeds, 130, d_in, seed=step)
+        terms, own = together.step(stack, x, 1e-2), solo.step(alone, x[last:].clone(), 1e-2)
+        assert float(terms[last]["mse"]) == float(own[0]["mse"])
+    for name in stack.parameters:
+        assert torch.equal(stack.parameters[name][last], alone.parameters[name][0]), name
+        assert torch.equal(stack.v[name][last], alone.v[name][0]), name
+
+
+def test_a_state_that_comes_back_from_a_copy_goes_on_with_the_same_bits() -> None:
+    from husai.training.trainer import copy_state
+
+    config, training = TopKConfig(d_sae=64, k=5), TrainingConfig(batch=100)
+    one, engine = state(config, 16), CpuEngine(config, training)
+    engine.step(one, rows(1, 100, 16), 1e-2)
+    other = copy_state(one)
+    engine.step(one, rows(1, 100, 16, seed=1), 1e-2)
+    engine.step(other, rows(1, 100, 16, seed=1), 1e-2)
+    for name in one.parameters:
+        assert torch.equal(one.parameters[name], other.parameters[name])
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+@pytest.mark.parametrize("rounded", [True, False])
+def test_a_bad_number_in_a_row_or_a_weight_shows_in_the_loss(bad: float, rounded: bool) -> None:
+    config, training = TopKConfig(d_sae=64, k=5), TrainingConfig(batch=100)
+    x = rows(1, 100, 16)
+    x[0, 3, 2] = bad
+    (terms,) = CpuEngine(config, training, rounded=rounded).step(state(config, 16), x, 1e-2)
+    assert not np.isfinite(float(terms["mse"]))
+    made = state(config, 16)
+    made.parameters["W_enc"][0, 7, 1] = bad
+    (terms,) = CpuEngine(config, training, rounded=rounded).step(made, rows(1, 100, 16), 1e-2)
+    assert not np.isfinite(float(terms["mse"]))
+
+
+def test_the_choice_and_its_reason() -> None:
+    topk, relu = TopKConfig(d_sae=64, k=5), ReluL1Config(d_sae=64)
+    engine, why = choose(topk, TrainingConfig())
+    assert engine.name == "cpu" and "sparse codes; screened in" in why
+    engine, why = choose(relu, TrainingConfig())
+    assert engine.name == "reference" and "no fixed number" in why
+    assert choose(topk, TrainingConfig(engine="reference"))[1] == "asked for"
+    with pytest.raises(UserError, match="engine cpu cannot run this: relu_l1"):
+        choose(relu, TrainingConfig(engine="cpu"))

@@ -1,0 +1,111 @@
+"""The screen never loses a latent: what exact products select from its candidates is what they select from all."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from husai.training.engines.kernels.rounding import centre_rows
+from husai.training.engines.kernels.rows import code_rows
+from husai.training.engines.screening import Found, Rounded, Screen, tile_rows
+
+KINDS = ("gaussian", "outlying dimensions", "shared sparse", "copies", "heavy rows", "large mean")
+
+
+def data(kind: str, n: int, d_in: int, d_sae: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and encoder weights, float32."""
+    x, W = rng.standard_normal((n, d_in)), rng.standard_normal((d_sae, d_in))
+    if kind == "outlying dimensions":  # as in language models, and shared by rows and latents
+        x[:, :2] *= 100
+        W[: d_sae // 4, :2] *= 30
+    elif kind == "shared sparse":
+        x, W = x * (rng.random(x.shape) < 0.05), W * (rng.random(W.shape) < 0.05)
+    elif kind == "copies":  # ties, exact and near
+        W[d_sae // 2 :] = W[: d_sae - d_sae // 2]
+        W[-3:] *= 1 + 1e-6
+    elif kind == "heavy rows":
+        x *= rng.standard_cauchy((n, 1))
+    elif kind == "large mean":
+        x += 20 * rng.standard_normal(d_in)
+    return x.astype(np.float32), (W / np.sqrt(d_in)).astype(np.float32)
+
+
+def selections(x, W, b, k: int, rounded: bool) -> tuple[tuple, tuple, np.ndarray]:
+    """Codes from the screen's candidates, codes from all latents, candidates per row."""
+    n, d_in, d_sae = len(x), x.shape[1], len(W)
+    centred, square, columns = np.zeros_like(x), np.zeros(n, x.dtype), np.zeros((n // 64 + 1, d_in), x.dtype)
+    centre_rows(x, np.zeros(d_in, x.dtype), centred, square, columns)
+    bits, x_bits = (Rounded(d_sae, d_in), Rounded(n, d_in)) if rounded else (None, None)
+    if bits is not None and x_bits is not None:
+        bits.fill(W, 0, d_sae)
+        x_bits.fill(centred, 0, n)
+    screen, found = Screen(W, b, bits), Found.room(n, d_sae, k, x.dtype, rounded)
+    screen.candidates(centred, square, x_bits, 0, n, k, found)
+    values = np.zeros(d_sae, x.dtype)
+    scratch = np.zeros(d_sae, np.int32), values, values.view(f"i{x.dtype.itemsize}")
+    made = []
+    for count in (found.count_T, np.full(n, -1, np.int32)):
+        codes = np.zeros((n, k), np.int32), np.zeros(n, np.int32), np.zeros((n, k), x.dtype), np.zeros((n, k), x.dtype)
+        code_rows(
+            centred, centred, (W, b, W), (found.number_TC, count), scratch, codes, np.zeros_like(x),
+            np.zeros(n, x.dtype), columns,
+        )  # fmt: skip
+        made.append(codes)
+    return made[0], made[1], np.where(found.count_T < 0, d_sae, found.count_T)
+
+
+def check(kind: str, n: int, d_in: int, d_sae: int, k: int, rounded: bool, seed: int, dtype=np.float32) -> float:
+    rng = np.random.default_rng(seed)
+    x, W = data(kind, n, d_in, d_sae, rng)
+    b = (0.3 * rng.standard_normal(d_sae) - 0.1).astype(dtype)
+    screened, full, count = selections(x.astype(dtype), W.astype(dtype), b, k, rounded)
+    for got, wanted in zip(screened[:3], full[:3], strict=True):
+        np.testing.assert_array_equal(got, wanted)
+    order = np.argsort(-np.maximum(x.astype(np.float64) @ W.T.astype(np.float64) + b, 0), kind="stable", axis=1)[:, :k]
+    same = np.mean([set(row[:a]) <= set(o) for row, a, o in zip(full[0], full[1], order, strict=True)])
+    assert same > (0.2 if kind == "copies" else 0.99)  # float64 decides differently only where float32 rounds to a tie
+    return float(count.mean())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("rounded", [True, False])
+@pytest.mark.parametrize(("d_in", "d_sae", "k"), [(32, 512, 8), (16, 130, 30), (64, 77, 1)])
+def test_the_screen_loses_nothing(kind: str, rounded: bool, d_in: int, d_sae: int, k: int) -> None:
+    check(kind, 1500, d_in, d_sae, k, rounded, seed=1)
+
+
+def test_the_screen_loses_nothing_in_float64() -> None:
+    check("gaussian", 500, 32, 512, 8, rounded=False, seed=2, dtype=np.float64)
+
+
+def test_the_screen_leaves_a_handful_of_candidates() -> None:
+    assert check("gaussian", 1000, 256, 4096, 32, rounded=True, seed=3) < 60
+    assert check("gaussian", 1000, 256, 4096, 32, rounded=False, seed=3) < 36
+
+
+def test_ties_go_to_the_lowest_number() -> None:
+    x, W = np.ones((3, 8), np.float32), np.ones((50, 8), np.float32)
+    for rounded in (True, False):
+        (index, active, value, _), _, _ = selections(x, W, np.zeros(50, np.float32), 4, rounded)
+        assert index.tolist() == [[0, 1, 2, 3]] * 3 and active.tolist() == [4] * 3 and (value == 8).all()
+
+
+def test_rows_without_enough_positive_latents_have_fewer_codes() -> None:
+    x, W = np.ones((2, 8), np.float32), -np.ones((50, 8), np.float32)
+    W[[7, 30]] *= -1
+    for rounded in (True, False):
+        (index, active, value, _), _, _ = selections(x, W, np.zeros(50, np.float32), 4, rounded)
+        assert index.tolist() == [[7, 30, -1, -1]] * 2 and active.tolist() == [2, 2]
+        assert value.tolist() == [[8, 8, 0, 0]] * 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_over_a_million_rows_no_selection_differs(kind: str) -> None:
+    for seed in range(12):
+        check(kind, 16_384, 64, 1024, 16, rounded=True, seed=seed)
+
+
+def test_a_tile_of_rows_fits_the_cache() -> None:
+    assert tile_rows(8192) == 256
+    assert tile_rows(128) * 128 * 2 <= 2**21
