@@ -11,7 +11,11 @@ from hypothesis import strategies as st
 
 from husai import events
 from husai.errors import Interrupted, UserError
-from husai.stability.matching import mask, match, match_all, match_features, stack
+from husai.stability import matching
+from husai.stability.hungarian import match_in_place
+from husai.stability.matching import compare_rows, mask, match, match_all, match_features, stack
+from husai.stability.rows import directions
+from husai.stability.similarity import cosine
 
 
 def brute_force(similarity: np.ndarray) -> float:
@@ -35,6 +39,34 @@ def test_margin_is_matched_minus_runner_up() -> None:
     assert found.partner().tolist() == [1, 0]
     assert found.margin == pytest.approx([0.8 - 0.9, 0.85 - 0.2])
     assert found.mean_margin == pytest.approx((-0.1 + 0.65) / 2)
+
+
+@pytest.mark.parametrize("shape", [(9, 5), (5, 9)])
+def test_the_matrix_is_never_turned_by_the_solver(monkeypatch: pytest.MonkeyPatch, shape: tuple[int, int]) -> None:
+    """It would copy it: 2 GiB more at 16,384 features."""
+    seen: list[tuple[int, ...]] = []
+    monkeypatch.setattr(matching, "match_in_place", lambda C: seen.append(C.shape) or match_in_place(C))
+    rng = np.random.default_rng(0)
+    A, B = rng.standard_normal((shape[0], 4)), rng.standard_normal((shape[1], 4))
+    a, b = directions(A), directions(B)
+    found, both = match_features(A, B), compare_rows(a, b)
+    assert seen == [(5, 9)] * 3
+    C = cosine(A, B)
+    for got, S in ((found, C), (both.signed, C), (both.absolute, np.abs(C))):
+        best = match(S)
+        assert (got.partner() == best.partner()).all() and got.score == pytest.approx(best.score)
+        assert got.margin == pytest.approx(best.margin, nan_ok=True)
+        assert got.margin_back == pytest.approx(best.margin_back, nan_ok=True)
+    assert both.largest_a == pytest.approx(np.abs(C).max(axis=1))
+    assert both.largest_b == pytest.approx(np.abs(C).max(axis=0))
+
+
+def test_a_matrix_that_is_matched_is_as_it_was() -> None:
+    S = np.random.default_rng(0).uniform(-1, 1, (4, 6))
+    before = S.copy()
+    match(S)
+    match_in_place(S)
+    assert (before == S).all()
 
 
 def test_nobody_else_to_compare_with() -> None:

@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from husai.errors import UserError
-from husai.stability.matching import Matches
+from husai.stability.matching import Bools, Matches
 from husai.stability.reappearance import reappearance
-from husai.stability.similarity import nearest_neighbour
+from husai.stability.rows import Floats, directions
+from husai.stability.similarity import OwnNeighbour
+from husai.stability.similarity import own_neighbour as neighbours_of
 from husai.store.files import write_text
 
 Column = list[int] | list[float | None] | list[bool]
@@ -69,10 +71,12 @@ def feature_table(
     frequency_F: ArrayLike | None = None,
     mean_activation_F: ArrayLike | None = None,
     explained_variance_F: ArrayLike | None = None,
+    own_neighbour: OwnNeighbour | None = None,
 ) -> FeatureTable:
     """Table of `seed` from the matches of all seeds (never by index). Columns that were not measured are all None.
 
-    Partners are written as indices of the other seed's own features.
+    `own_neighbour` is that of the alive features, where it is known already (`PairTable.own`). Partners are written as
+    indices of the other seed's own features.
 
     Raises:
         UserError: no such seed, or an array that is not [F].
@@ -82,7 +86,7 @@ def feature_table(
         raise UserError(f"seed {seed} does not exist: 0 to {S - 1}")
     alive = matches.alive_SF[seed]
     own = np.full(F, np.nan)
-    own[alive] = nearest_neighbour(np.asarray(W_dec_SFD)[seed][alive]).abs_F
+    own[alive] = _own(np.asarray(W_dec_SFD)[seed], alive, own_neighbour)
     columns: dict[str, Column] = {
         "feature": list(range(F)),
         "alive": [bool(a) for a in alive],
@@ -97,6 +101,13 @@ def feature_table(
         columns[f"cosine_{j}"] = _numbers(matches.cosine_SSF[seed, j], F)
         columns[f"margin_{j}"] = _numbers(matches.margin_SSF[seed, j], F)
     return FeatureTable(seed, t, columns)
+
+
+def _own(W_FD: NDArray[np.floating], alive_F: Bools, known: OwnNeighbour | None) -> Floats:
+    own = neighbours_of(directions(W_FD, keep=np.flatnonzero(alive_F))) if known is None else known
+    if len(own.abs_F) != alive_F.sum():
+        raise UserError(f"own neighbours of {len(own.abs_F)} features for {alive_F.sum()} alive ones")
+    return own.abs_F
 
 
 def _numbers(values: ArrayLike | None, F: int) -> list[float | None]:

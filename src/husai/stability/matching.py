@@ -1,72 +1,109 @@
-"""One-to-one matching of the features of two dictionaries (Hungarian): indices are not aligned between seeds."""
+"""One-to-one matching of the features of dictionaries: indices are not aligned between seeds.
+
+Up to about 16,000 features (`tiles.EXACT_UP_TO`) the matching is exact (`hungarian`); above it is made among nearest
+neighbours and says how far it can be from the exact one (`sparse_matching`).
+"""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import linear_sum_assignment
 
 from husai.errors import UserError
 from husai.events import check_stop
-from husai.stability.similarity import Floats, cosine
+from husai.stability.hungarian import Matching, Sparse, match, match_in_place
+from husai.stability.nearest import NEIGHBOURS, Kind, neighbours
+from husai.stability.rows import Floats, Ints, Rows, directions
+from husai.stability.similarity import whole
+from husai.stability.sparse_matching import match_sparse
+from husai.stability.tiles import held_whole
 
-Ints = NDArray[np.intp]
+__all__ = ["Matches", "Matching", "how", "mask", "match", "match_all", "match_features", "match_rows", "stack"]
+
 Bools = NDArray[np.bool_]
+EXACT = "exact assignment"
+
+
+def match_features(
+    A_FD: ArrayLike, B_FD: ArrayLike, d_in: int | None = None, kind: Kind = "signed", tile: int | None = None
+) -> Matching:
+    """Matching by cosine, or abs(cosine), of two dictionaries [F, D]; `tile` as in `tiles.panels`.
+
+    Raises:
+        UserError: shapes that do not fit, or values that are not finite.
+    """
+    return match_rows(directions(A_FD, d_in), directions(B_FD, d_in), kind, tile)
+
+
+def match_rows(a: Rows, b: Rows, kind: Kind = "signed", tile: int | None = None) -> Matching:
+    """Matching of rows: exact where the whole matrix is held, else among nearest neighbours.
+
+    Raises:
+        UserError: the rows differ in length.
+    """
+    if not held_whole(len(a), len(b)):
+        return match_sparse(a, b, neighbours(a, b, NEIGHBOURS, (kind,), tile)[kind], kind, tile)
+    if len(a) > len(b):  # the solver would copy the matrix to turn it
+        return match_rows(b, a, kind, tile).turned()
+    C = whole(a, b)
+    return match_in_place(np.abs(C, out=C) if kind == "abs" else C)
 
 
 @dataclass(frozen=True)
-class Matching:
-    """Pairs (row, col) of the matching that maximises the summed similarity; M = min(n_rows, n_cols) of them.
+class Compared:
+    """One pair of dictionaries: both matchings, and the largest abs(cosine) of every feature [F_A], [F_B]."""
 
-    `margin` is the matched similarity minus the best other one of that row (negative where the row had to give way,
-    NaN where there is no other): a small margin says that the partner is one of several.
-    """
+    signed: Matching
+    absolute: Matching
+    largest_a: Floats
+    largest_b: Floats
 
-    rows: Ints
-    cols: Ints
-    similarity: Floats
-    margin: Floats
-    n_rows: int
-    n_cols: int
-
-    @property
-    def score(self) -> float:
-        """Sum of the matched similarities divided by the *larger* count; NaN for two empty sides."""
-        larger = max(self.n_rows, self.n_cols)
-        return float(self.similarity.sum()) / larger if larger else float("nan")
-
-    @property
-    def mean_margin(self) -> float:
-        """Mean margin over the pairs that have one; NaN if none has."""
-        known = self.margin[np.isfinite(self.margin)]
-        return float(known.mean()) if len(known) else float("nan")
-
-    def partner(self) -> Ints:
-        """For every row its column, or -1."""
-        partner = np.full(self.n_rows, -1, dtype=np.intp)
-        partner[self.rows] = self.cols
-        return partner
+    def turned(self) -> Compared:
+        """The same seen from the other side."""
+        return Compared(self.signed.turned(), self.absolute.turned(), self.largest_b, self.largest_a)
 
 
-def match(similarity: Floats) -> Matching:
-    """Hungarian matching of a similarity matrix [n_rows, n_cols], rectangular allowed.
+def compare_rows(a: Rows, b: Rows, tile: int | None = None) -> Compared:
+    """Everything that follows from the cosines of one pair, computed once.
 
     Raises:
-        UserError: a similarity is not finite.
+        UserError: the rows differ in length.
     """
-    if not np.isfinite(similarity).all():
-        raise UserError("a similarity is not finite: the dictionaries cannot be matched")
-    rows, cols = linear_sum_assignment(similarity, maximize=True)
-    matched = similarity[rows, cols]
-    n_rows, n_cols = similarity.shape
-    return Matching(rows, cols, matched, matched - _runner_up(similarity, rows, cols), n_rows, n_cols)
+    if not held_whole(len(a), len(b)):
+        found = neighbours(a, b, NEIGHBOURS, ("signed", "abs"), tile)
+        signed, absolute = (match_sparse(a, b, found[kind], kind, tile) for kind in ("signed", "abs"))
+        largest_a, largest_b = (
+            lists.value[:, 0].astype(np.float64) for lists in (found["abs"].of_a, found["abs"].of_b)
+        )
+        return Compared(signed, absolute, largest_a, largest_b)
+    if len(a) > len(b):
+        return compare_rows(b, a, tile).turned()
+    C = whole(a, b)
+    signed = match_in_place(C)
+    size = np.abs(C, out=C)
+    return Compared(signed, match_in_place(size), size.max(axis=1, initial=0.0), size.max(axis=0, initial=0.0))
 
 
-def match_features(A_FD: ArrayLike, B_FD: ArrayLike, d_in: int | None = None) -> Matching:
-    """Matching by signed cosine of two dictionaries [F, D]."""
-    return match(cosine(A_FD, B_FD, d_in))
+def how(made: Sequence[Sparse | None]) -> str:
+    """How matchings were made (`Matching.sparse`), for the text beside a number that rests on all of them."""
+    sparse = [s for s in made if s is not None]
+    if not sparse:
+        return EXACT
+    gap, left = max(s.gap for s in sparse), max(s.left for s in sparse)
+    words = f"sparse assignment on {sparse[0].m} nearest neighbours, gap <= {_rounded_up(gap)}"
+    words += f", up to {left} features matched outside them" if left else ""
+    return words if len(sparse) == len(made) else f"{words} ({len(sparse)} of {len(made)} matchings; the others exact)"
+
+
+def _rounded_up(gap: float) -> str:
+    if gap <= 0:
+        return "0"
+    unit = 10.0 ** (math.floor(math.log10(gap)) - 1)
+    return f"{math.ceil(gap / unit) * unit:.2g}"
 
 
 @dataclass(frozen=True)
@@ -74,17 +111,22 @@ class Matches:
     """Matchings of every ordered pair of seeds. [i, j, f]: of feature f of seed i in seed j.
 
     `partner_SSF` is -1 and the cosine and margin NaN where a feature has no partner (not alive, or one too many)
-    and for i = j.
+    and for i = j. `how` says how they were made.
     """
 
     partner_SSF: Ints
     cosine_SSF: Floats
     margin_SSF: Floats
     alive_SF: Bools
+    how: str = EXACT
 
 
-def match_all(W_dec_SFD: ArrayLike, alive_SF: ArrayLike | None = None, d_in: int | None = None) -> Matches:
+def match_all(
+    W_dec_SFD: ArrayLike, alive_SF: ArrayLike | None = None, d_in: int | None = None, tile: int | None = None
+) -> Matches:
     """Match every pair of seeds by signed decoder cosine, over alive features only where a mask is given.
+
+    A memory-mapped stack is read in place.
 
     Raises:
         UserError: shapes that do not fit, or values that are not finite.
@@ -92,20 +134,38 @@ def match_all(W_dec_SFD: ArrayLike, alive_SF: ArrayLike | None = None, d_in: int
     W = stack(W_dec_SFD, d_in)
     S, F, _ = W.shape
     alive = mask(alive_SF, S, F)
-    partner = np.full((S, S, F), -1, dtype=np.intp)
-    cos, margin = np.full((S, S, F), np.nan), np.full((S, S, F), np.nan)
+    sides = [directions(w, keep=np.flatnonzero(live)) for w, live in zip(W, alive, strict=True)]
+    gathered = Gathered(alive)
     for i in range(S):
         for j in range(i + 1, S):
             check_stop()
-            live_i, live_j = np.flatnonzero(alive[i]), np.flatnonzero(alive[j])
-            C = cosine(W[i][live_i], W[j][live_j])
-            found = match(C)
-            f, g = live_i[found.rows], live_j[found.cols]
-            partner[i, j, f], partner[j, i, g] = g, f
-            cos[i, j, f] = cos[j, i, g] = found.similarity
-            margin[i, j, f] = found.margin
-            margin[j, i, g] = found.similarity - _runner_up(C.T, found.cols, found.rows)
-    return Matches(partner, cos, margin, alive)
+            gathered.add(i, j, match_rows(sides[i], sides[j], tile=tile))
+    return gathered.matches()
+
+
+class Gathered:
+    """`Matches` in the making, pair by pair."""
+
+    def __init__(self, alive_SF: Bools) -> None:
+        """No pair yet."""
+        S, F = alive_SF.shape
+        self.alive_SF = alive_SF
+        self.live = [np.flatnonzero(alive) for alive in alive_SF]
+        self.partner = np.full((S, S, F), -1, dtype=np.intp)
+        self.cosine, self.margin = np.full((S, S, F), np.nan), np.full((S, S, F), np.nan)
+        self.made: list[Sparse | None] = []
+
+    def add(self, i: int, j: int, found: Matching) -> None:
+        """The matching of the alive features of seeds i and j."""
+        f, g = self.live[i][found.rows], self.live[j][found.cols]
+        self.partner[i, j, f], self.partner[j, i, g] = g, f
+        self.cosine[i, j, f] = self.cosine[j, i, g] = found.similarity
+        self.margin[i, j, f], self.margin[j, i, g] = found.margin, found.margin_back
+        self.made.append(found.sparse)
+
+    def matches(self) -> Matches:
+        """Those of all pairs."""
+        return Matches(self.partner, self.cosine, self.margin, self.alive_SF, how(self.made))
 
 
 def stack(W_SFD: ArrayLike, d_in: int | None = None) -> NDArray[np.floating]:
@@ -134,12 +194,3 @@ def mask(alive_SF: ArrayLike | None, S: int, F: int) -> Bools:
     if alive.dtype != np.bool_ or alive.shape != (S, F):
         raise UserError(f"alive is a boolean mask [{S}, {F}]; given: {alive.dtype} of shape {alive.shape}")
     return alive
-
-
-def _runner_up(similarity: Floats, rows: Ints, cols: Ints) -> Floats:
-    """Best similarity of each row with a column other than its own; NaN where there is only one column."""
-    if similarity.shape[1] < 2:
-        return np.full(len(rows), np.nan)
-    others = similarity[rows]  # a copy
-    others[np.arange(len(rows)), cols] = -np.inf
-    return others.max(axis=1)

@@ -2,34 +2,61 @@
 
 A and B are decoders [F, D] with features in rows; F may differ. Restrict both to their alive rows for the population
 "alive". One-to-one metrics divide by the larger count, so a feature without a partner counts as 0.
+
+Memory is bounded for any F: up to about 16,000 features the cosines are held at once, in float64, and the matching is
+exact; above they are streamed in float32 and the matching is among nearest neighbours (`matching`).
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from husai.errors import UserError
-from husai.stability.matching import match
-from husai.stability.similarity import Floats, best_abs, cosine, features, unit_rows
+from husai.stability.correlation import Latents, correlated, correlation, latents, same_rows
+from husai.stability.hungarian import Matching, match_in_place
+from husai.stability.matching import match_features, match_rows
+from husai.stability.rows import PIECE, Floats, Rows, directions
+from husai.stability.similarity import best_abs
+from husai.stability.tiles import held_whole
+
+__all__ = [
+    "activation_match",
+    "correlation",
+    "match_latents",
+    "mcc_abs",
+    "mcc_signed",
+    "mean_max",
+    "mean_max_cos",
+    "overlap",
+    "shared_at",
+    "shared_share",
+    "subspace_overlap",
+]
 
 
 def mcc_signed(A_FD: ArrayLike, B_FD: ArrayLike, d_in: int | None = None) -> float:
     """`max over one-to-one matchings of mean C_i,pi(i)`; primary (the code of 2505.20254 calls it PW-MCC)."""
-    return match(cosine(A_FD, B_FD, d_in)).score
+    return match_features(A_FD, B_FD, d_in).score
 
 
 def mcc_abs(A_FD: ArrayLike, B_FD: ArrayLike, d_in: int | None = None) -> float:
     """`mcc_signed` with abs(C) in place of C."""
-    return match(np.abs(cosine(A_FD, B_FD, d_in))).score
+    return match_features(A_FD, B_FD, d_in, "abs").score
 
 
 def mean_max_cos(A_FD: ArrayLike, B_FD: ArrayLike, d_in: int | None = None) -> float:
-    """`1/2 [mean_i max_j abs(C_ij) + mean_j max_i abs(C_ij)]`: no one-to-one matching; memory bounded by blocks."""
-    of_a, of_b = best_abs(A_FD, B_FD, d_in)
-    if not len(of_a) or not len(of_b):
-        return float("nan") if len(of_a) == len(of_b) else 0.0
-    return float((of_a.mean() + of_b.mean()) / 2)
+    """`1/2 [mean_i max_j abs(C_ij) + mean_j max_i abs(C_ij)]`: no one-to-one matching."""
+    return mean_max(*best_abs(A_FD, B_FD, d_in))
+
+
+def mean_max(largest_a: Floats, largest_b: Floats) -> float:
+    """`mean_max_cos` from the largest abs(cosine) of every feature on either side."""
+    if not len(largest_a) or not len(largest_b):
+        return float("nan") if len(largest_a) == len(largest_b) else 0.0
+    return float((largest_a.mean() + largest_b.mean()) / 2)
 
 
 def shared_at(
@@ -47,52 +74,44 @@ def shared_at(
     Raises:
         UserError: a dictionary whose encoder and decoder differ in shape.
     """
-    C_dec, C_enc = cosine(A_dec_FD, B_dec_FD, d_in), cosine(A_enc_FD, B_enc_FD, d_in)
-    if C_dec.shape != C_enc.shape:
-        raise UserError(f"encoder and decoder hold different numbers of features: {C_enc.shape} and {C_dec.shape}")
-    return shared_share(C_dec, C_enc, [t])[0]
+    dec, enc = match_features(A_dec_FD, B_dec_FD, d_in), match_features(A_enc_FD, B_enc_FD, d_in)
+    return shared_share(dec, enc, [t])[0]
 
 
-def shared_share(C_dec: Floats, C_enc: Floats, thresholds: list[float]) -> list[float]:
-    """`shared_at` for several thresholds from cosine matrices [F_A, F_B] of decoders and encoders."""
-    dec, enc = match(C_dec), match(C_enc)
-    larger = max(C_dec.shape)
+def shared_share(dec: Matching, enc: Matching, thresholds: Sequence[float]) -> list[float]:
+    """`shared_at` for several thresholds from the matchings of decoders and of encoders.
+
+    Raises:
+        UserError: they match different numbers of features.
+    """
+    if (dec.n_rows, dec.n_cols) != (enc.n_rows, enc.n_cols):
+        shapes = f"{(enc.n_rows, enc.n_cols)} and {(dec.n_rows, dec.n_cols)}"
+        raise UserError(f"encoder and decoder hold different numbers of features: {shapes}")
+    larger = max(dec.n_rows, dec.n_cols)
+    in_encoder = np.full(dec.n_rows, -np.inf)
+    in_encoder[enc.rows] = enc.similarity
     same = dec.cols == enc.partner()[dec.rows]
-    both = np.minimum(dec.similarity, C_enc[dec.rows, dec.cols])
+    both = np.minimum(dec.similarity, in_encoder[dec.rows])
     return [float((same & (both >= t)).sum()) / larger if larger else float("nan") for t in thresholds]
 
 
-def correlation(acts_A_NF: ArrayLike, acts_B_NF: ArrayLike, block: int = 8192) -> Floats:
-    """Pearson correlation [F_A, F_B] of latent activations over the same N held-out rows, streamed in float64.
-
-    A latent that never varies has correlation 0 with everything.
+def activation_match(acts_A_NF: ArrayLike, acts_B_NF: ArrayLike) -> float:
+    """Matching on the correlation of latent activations [N, F] over held-out rows; divided by the larger count.
 
     Raises:
-        UserError: the rows differ in number, fewer than two rows, or a value is not finite.
+        UserError: as `correlation`.
     """
-    A, B = np.asarray(acts_A_NF), np.asarray(acts_B_NF)
-    if A.ndim != 2 or B.ndim != 2 or len(A) != len(B) or len(A) < 2:
-        raise UserError(f"activations are [N, F] over the same N >= 2 rows; given: {A.shape} and {B.shape}")
-    mean_a, mean_b = A.mean(axis=0, dtype=np.float64), B.mean(axis=0, dtype=np.float64)
-    if not (np.isfinite(mean_a).all() and np.isfinite(mean_b).all()):
-        raise UserError("an activation is not finite: the codes are damaged")
-    cross, var_a, var_b = np.zeros((A.shape[1], B.shape[1])), np.zeros(A.shape[1]), np.zeros(B.shape[1])
-    for start in range(0, len(A), block):
-        a, b = A[start : start + block] - mean_a, B[start : start + block] - mean_b
-        cross += a.T @ b
-        var_a += (a * a).sum(axis=0)
-        var_b += (b * b).sum(axis=0)
-    return np.clip(_inverse_root(var_a, mean_a, len(A))[:, None] * cross * _inverse_root(var_b, mean_b, len(B)), -1, 1)
+    return match_latents(latents(acts_A_NF), latents(acts_B_NF)).score
 
 
-def _inverse_root(sum_of_squares_F: Floats, mean_F: Floats, n: int) -> Floats:
-    varies = sum_of_squares_F > 1e-18 * n * mean_F**2  # below that it is rounding of a constant
-    return np.divide(1.0, np.sqrt(sum_of_squares_F), out=np.zeros_like(mean_F), where=varies)
+def match_latents(a: Latents, b: Latents, tile: int | None = None) -> Matching:
+    """Matching of latents by the correlation of their activations.
 
-
-def activation_match(acts_A_NF: ArrayLike, acts_B_NF: ArrayLike) -> float:
-    """Hungarian matching on the correlation of latent activations over held-out rows; divided by the larger count."""
-    return match(correlation(acts_A_NF, acts_B_NF)).score
+    Raises:
+        UserError: the activations are over different numbers of rows.
+    """
+    a, b = same_rows(a, b)
+    return match_in_place(correlated(a, b)) if held_whole(len(a), len(b)) else match_rows(a, b, tile=tile)
 
 
 def subspace_overlap(A_FD: ArrayLike, B_FD: ArrayLike, r: int, d_in: int | None = None) -> float:
@@ -103,14 +122,32 @@ def subspace_overlap(A_FD: ArrayLike, B_FD: ArrayLike, r: int, d_in: int | None 
     Raises:
         UserError: r is not between 1 and the smallest of F_A, F_B and D.
     """
-    V_A, V_B = _top_subspace(A_FD, r, d_in), _top_subspace(B_FD, r, d_in)
-    return float(((V_A @ V_B.T) ** 2).sum() / r)
+    return overlap(directions(A_FD, d_in), directions(B_FD, d_in), r)
 
 
-def _top_subspace(A_FD: ArrayLike, r: int, d_in: int | None) -> Floats:
-    A = features(A_FD, d_in)
-    if not 1 <= r <= min(A.shape):
-        raise UserError(
-            f"a subspace of {r} dimensions does not fit a dictionary of shape {A.shape}: choose a smaller r"
-        )
-    return np.linalg.svd(unit_rows(A), full_matrices=False)[2][:r]
+def overlap(a: Rows, b: Rows, r: int) -> float:
+    """`subspace_overlap` of rows.
+
+    Raises:
+        UserError: r is not between 1 and the smallest of both counts and the width.
+    """
+    return float(((_top_subspace(a, r) @ _top_subspace(b, r).T) ** 2).sum() / r)
+
+
+def _top_subspace(a: Rows, r: int) -> Floats:
+    if not 1 <= r <= min(len(a), a.width):
+        shape = (len(a), a.width)
+        raise UserError(f"a subspace of {r} dimensions does not fit a dictionary of shape {shape}: choose a smaller r")
+    if held_whole(len(a), len(a)):
+        return np.linalg.svd(a.unit(), full_matrices=False)[2][:r]
+    return np.linalg.eigh(_gram(a))[1][:, ::-1].T[:r]
+
+
+def _gram(a: Rows) -> Floats:
+    """`W^T W` [D, D] of the unit rows, in float64, a few rows at a time: its eigenvectors span the same subspaces."""
+    gram = np.zeros((a.width, a.width))
+    step = max(1, PIECE // a.width)
+    for start in range(0, len(a), step):
+        W = a.unit(slice(start, start + step))
+        gram += W.T @ W
+    return gram

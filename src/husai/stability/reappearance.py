@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from husai.errors import UserError
 from husai.stability.matching import Bools, Matches
-from husai.stability.similarity import Floats
+from husai.stability.rows import Floats
 
 
 def reappearance(matches: Matches, t: float = 0.7) -> Floats:

@@ -15,9 +15,9 @@ from numpy.typing import ArrayLike
 
 from husai.errors import UserError
 from husai.events import check_stop
-from husai.stability.matching import match, stack
+from husai.stability.matching import match_features, stack
 from husai.stability.nulls import floor_mcc
-from husai.stability.similarity import Floats, cosine
+from husai.stability.rows import Floats
 
 Finding = Literal["identical", "near copies", "alike", "independent"]
 IDENTICAL, NEAR_COPY, ALIKE = 0.9999, 0.9, 0.05
@@ -75,7 +75,7 @@ def shared_initialisation(W_init_SFD: ArrayLike, d_in: int | None = None, root: 
     for i in range(S):
         for j in range(i + 1, S):
             check_stop()
-            mcc[i, j] = mcc[j, i] = match(cosine(W[i], W[j])).score
+            mcc[i, j] = mcc[j, i] = match_features(W[i], W[j]).score
             pairs.append((i, j, _judge(mcc[i, j], limit)))
     order: tuple[Finding, ...] = ("identical", "near copies", "alike", "independent")
     worst = min((finding for *_, finding in pairs), key=order.index)

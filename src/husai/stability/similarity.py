@@ -2,6 +2,8 @@
 
 A rule such as "transpose when there are more rows than columns" once reported the floor of the transposed shape as the
 best stability of a sweep. So nothing here looks at the shape to find out what it means; `d_in` only checks it.
+
+Up to about 16,000 features cosines are float64; above they are float32, streamed (`tiles`).
 """
 
 from __future__ import annotations
@@ -10,11 +12,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from husai.errors import UserError
+from husai.stability.nearest import largest_abs, own_largest
+from husai.stability.rows import Floats, Rows, directions, same_width
+from husai.stability.tiles import held_whole
 
-Floats = NDArray[np.float64]
 BLOCK = 4_000_000  # cosines held at once by the streaming functions (32 MB)
 COLLAPSED_AT = 0.9
 
@@ -25,27 +28,12 @@ def features(A_FD: ArrayLike, d_in: int | None = None) -> Floats:
     Raises:
         UserError: not two axes, the second is not `d_in`, or a value is not finite.
     """
-    A = np.asarray(A_FD, dtype=np.float64)
-    if A.ndim != 2:
-        raise UserError(f"features are the rows of an array [F, D]; this one has shape {A.shape}")
-    if d_in is not None and A.shape[1] != d_in:
-        hint = "; it looks transposed: pass W_dec [F, D]" if A.shape[0] == d_in else ""
-        raise UserError(f"features are rows of length d_in = {d_in}, but the array has shape {A.shape}{hint}")
-    if not np.isfinite(A).all():
-        bad = int(np.argmin(np.isfinite(A).all(axis=1)))
-        raise UserError(f"feature {bad} holds a value that is not finite: the dictionary is damaged")
-    return A
+    return directions(A_FD, d_in).A_FD.astype(np.float64)
 
 
 def unit_rows(A_FD: ArrayLike, d_in: int | None = None) -> Floats:
     """Rows scaled to norm 1, float64 [F, D]; a row of zeros (padding) stays zero and has cosine 0 with everything."""
-    A = features(A_FD, d_in)
-    largest = np.abs(A).max(
-        axis=1, keepdims=True, initial=0.0
-    )  # first, so that tiny and huge rows keep their direction
-    A = np.divide(A, largest, out=np.zeros_like(A), where=largest > 0)
-    norm = np.linalg.norm(A, axis=1, keepdims=True)
-    return np.divide(A, norm, out=np.zeros_like(A), where=norm > 0)
+    return directions(A_FD, d_in).unit()
 
 
 def cosine(A_FD: ArrayLike, B_FD: ArrayLike, d_in: int | None = None) -> Floats:
@@ -54,24 +42,42 @@ def cosine(A_FD: ArrayLike, B_FD: ArrayLike, d_in: int | None = None) -> Floats:
     Raises:
         UserError: as `features`, or the rows differ in length.
     """
-    A, B = unit_rows(A_FD, d_in), unit_rows(B_FD, d_in)
-    return np.clip(A @ _same_width(A, B).T, -1.0, 1.0)
+    return whole(directions(A_FD, d_in), directions(B_FD, d_in))
+
+
+def whole(a: Rows, b: Rows) -> Floats:
+    """Every cosine at once, float64 [F_A, F_B].
+
+    Raises:
+        UserError: the rows differ in length.
+    """
+    same_width(a, b)
+    C = a.unit() @ b.unit().T
+    return np.clip(C, -1.0, 1.0, out=C)
 
 
 def cosine_blocks(A_FD: ArrayLike, B_FD: ArrayLike, d_in: int | None = None) -> Iterator[tuple[int, Floats]]:
-    """The cosine matrix in blocks of whole rows: (first row, block [rows, F_B]), each of bounded size."""
-    A, B = unit_rows(A_FD, d_in), unit_rows(B_FD, d_in)
-    _same_width(A, B)
+    """The cosine matrix in float64 blocks of whole rows: (first row, block [rows, F_B]), each of bounded size."""
+    return _blocks(directions(A_FD, d_in), directions(B_FD, d_in))
+
+
+def _blocks(a: Rows, b: Rows) -> Iterator[tuple[int, Floats]]:
+    same_width(a, b)
+    A, B = a.unit(), b.unit()
     rows = max(1, BLOCK // max(1, len(B)))
     for start in range(0, len(A), rows):
         yield start, np.clip(A[start : start + rows] @ B.T, -1.0, 1.0)
 
 
 def best_abs(A_FD: ArrayLike, B_FD: ArrayLike, d_in: int | None = None) -> tuple[Floats, Floats]:
-    """`max_j abs(C_ij)` [F_A] and `max_i abs(C_ij)` [F_B], streamed over blocks."""
+    """`max_j abs(C_ij)` [F_A] and `max_i abs(C_ij)` [F_B]; memory bounded, in float32 above about 16,000 features."""
+    a, b = directions(A_FD, d_in), directions(B_FD, d_in)
+    if not held_whole(len(a), len(b)):
+        large_a, large_b = largest_abs(a, b)
+        return large_a.astype(np.float64), large_b.astype(np.float64)
     of_a: list[Floats] = []
-    of_b = np.zeros(len(features(B_FD, d_in)))
-    for _, block in cosine_blocks(A_FD, B_FD, d_in):
+    of_b = np.zeros(len(b))
+    for _, block in _blocks(a, b):
         size = np.abs(block)
         of_a.append(size.max(axis=1, initial=0.0))
         of_b = np.maximum(of_b, size.max(axis=0, initial=0.0))
@@ -104,25 +110,25 @@ class OwnNeighbour:
 
 def nearest_neighbour(A_FD: ArrayLike, d_in: int | None = None) -> OwnNeighbour:
     """Own nearest-neighbour cosine of every feature of one dictionary [F, D]; rows of zeros have cosine 0."""
-    A = unit_rows(A_FD, d_in)
-    if len(A) < 2:
-        nan_F = np.full(len(A), np.nan)
+    return own_neighbour(directions(A_FD, d_in))
+
+
+def own_neighbour(a: Rows, tile: int | None = None) -> OwnNeighbour:
+    """`nearest_neighbour` of rows; memory bounded, in float32 above about 16,000 features."""
+    if len(a) < 2:
+        nan_F = np.full(len(a), np.nan)
         return OwnNeighbour(nan_F, nan_F.copy(), None, None, False)
+    signed_F, abs_F = _own_largest(a) if held_whole(len(a), len(a)) else own_largest(a, tile)
+    close = float((abs_F >= COLLAPSED_AT).mean())
+    return OwnNeighbour(signed_F, abs_F, float(abs_F.mean()), close, close >= 0.5)
+
+
+def _own_largest(a: Rows) -> tuple[Floats, Floats]:
     signed, size = [], []
-    for start, block in cosine_blocks(A, A):
+    for start, block in _blocks(a, a):
         rows = np.arange(len(block))
         block[rows, start + rows] = -np.inf
         signed.append(block.max(axis=1))
         block[rows, start + rows] = 0.0
         size.append(np.abs(block).max(axis=1))
-    signed_F, abs_F = np.concatenate(signed), np.concatenate(size)
-    close = float((abs_F >= COLLAPSED_AT).mean())
-    return OwnNeighbour(signed_F, abs_F, float(abs_F.mean()), close, close >= 0.5)
-
-
-def _same_width(A: Floats, B: Floats) -> Floats:
-    if A.shape[1] != B.shape[1]:
-        raise UserError(
-            f"features of length {A.shape[1]} and {B.shape[1]} cannot be compared: they live in other spaces"
-        )
-    return B
+    return np.concatenate(signed), np.concatenate(size)

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from husai.errors import UserError
-from husai.stability.matching import Bools, mask, match_all, stack
-from husai.stability.similarity import Floats
+from husai.stability.matching import Bools, Matches, mask, match_all, stack
+from husai.stability.rows import Floats
 
 
 @dataclass(frozen=True)
@@ -58,13 +58,15 @@ def stratified(
     edges: Sequence[float] | None = None,
     alive_SF: ArrayLike | None = None,
     d_in: int | None = None,
+    matches: Matches | None = None,
 ) -> Strata:
     """`mcc_signed` within strata of firing frequency; matching is over all alive features, then cut.
 
     `frequency_SF` [S, F] is the share of held-out rows on which a feature fires. Without `edges`: terciles of seed 0.
+    `matches` are those of the same alive features, where they are known already (`PairTable.matches`).
 
     Raises:
-        UserError: shapes that do not fit, edges out of order, or frequencies outside [0, 1].
+        UserError: shapes that do not fit, edges out of order, frequencies outside [0, 1], or matches of other features.
     """
     W = stack(decoders_SFD, d_in)
     frequency, alive = _frequency(frequency_SF), mask(alive_SF, W.shape[0], W.shape[1])
@@ -73,7 +75,10 @@ def stratified(
     cuts = frequency_edges(frequency[:1], alive[:1]) if edges is None else tuple(edges)
     if list(cuts) != sorted(cuts):
         raise UserError("the edges of strata must rise")
-    return _cut(match_all(W, alive).cosine_SSF, np.searchsorted(cuts, frequency, side="right"), alive, cuts)
+    found = match_all(W, alive) if matches is None else matches
+    if not np.array_equal(found.alive_SF, alive):
+        raise UserError("these matches are of other features than the alive ones: match them anew")
+    return _cut(found.cosine_SSF, np.searchsorted(cuts, frequency, side="right"), alive, cuts)
 
 
 def _cut(cosine_SSF: Floats, stratum_SF: NDArray[np.intp], alive_SF: Bools, edges: tuple[float, ...]) -> Strata:

@@ -14,9 +14,10 @@ from numpy.typing import ArrayLike
 
 from husai.errors import UserError
 from husai.events import check_stop
-from husai.stability.matching import Bools, mask, match_features, stack
+from husai.stability.matching import Bools, mask, match_rows, stack
 from husai.stability.pairwise import POPULATIONS, Population
-from husai.stability.similarity import Floats, unit_rows
+from husai.stability.rows import Floats, directions
+from husai.stability.similarity import unit_rows
 
 
 @dataclass(frozen=True)
@@ -90,11 +91,12 @@ def _masks(alive: ArrayLike | None, n: int, S: int, F: int) -> Bools:
 
 def _pairs(W_SFD: np.ndarray, alive_SF: Bools) -> Floats:
     S = len(W_SFD)
+    sides = [directions(w, keep=np.flatnonzero(alive)) for w, alive in zip(W_SFD, alive_SF, strict=True)]
     out = np.full((S, S), np.nan)
     for i in range(S):
         for j in range(i + 1, S):
             check_stop()
-            out[i, j] = out[j, i] = match_features(W_SFD[i][alive_SF[i]], W_SFD[j][alive_SF[j]]).score
+            out[i, j] = out[j, i] = match_rows(sides[i], sides[j]).score
     return out
 
 
