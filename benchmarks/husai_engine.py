@@ -16,6 +16,7 @@ from torch import Tensor
 from benchmarks.sizes import Size
 
 if TYPE_CHECKING:
+    from husai.training.engines.engine import Engine
     from husai.training.state import TrainState
 
 DEAD_AFTER = 10_000_000
@@ -47,17 +48,24 @@ def make(size: Size, device: str = "cpu", engine: str = "auto") -> Husai:
         chosen, why = choose(config, training)
     except (ValueError, UserError) as error:
         raise SystemExit(f"engine {name} cannot be had: {' '.join(str(error).split())}") from None
+    if (chosen.name == "cuda") != (device == "cuda"):
+        raise SystemExit(f"engine {chosen.name} does not run on {device}: leave --engine or --device out")
     state = start(config, training, size.d_in, tuple(range(size.seeds)), root=0)
-    if device != "cpu":
-        _move_(state, device)
+    measured = _prepared(chosen, state, size.batch) if device == "cuda" else ""
 
     def step(x_SBD: Tensor) -> None:
         chosen.step(state, x_SBD, training.lr)
 
-    return Husai(step, chosen.name, why)
+    return Husai(step, chosen.name, f"{why}; {chosen.how}{measured}")
 
 
-def _move_(state: TrainState, device: str) -> None:
-    for group in (state.parameters, state.m, state.v):
-        group.update({name: tensor.to(device) for name, tensor in group.items()})
-    state.last_fired_SF = state.last_fired_SF.to(device)
+def _prepared(engine: Engine, state: TrainState, batch: int) -> str:
+    """Have the engine move the state and choose its paths now, not in the first step; what it measured, in ms."""
+    from husai.training.engines.cuda import CudaEngine
+
+    assert isinstance(engine, CudaEngine)
+    engine.prepare(state, batch)
+    stages = (
+        f"{stage} " + ", ".join(f"{path} {ms:.3g}" for path, ms in of.items()) for stage, of in engine.measured.items()
+    )
+    return f"; ms: {'; '.join(stages)}" if engine.measured else ""

@@ -58,15 +58,18 @@ def _leave(message: str, code: int) -> None:
 
 @contextmanager
 def _shown(quiet: bool) -> Iterator[None]:
-    """Progress on stderr unless quiet; Ctrl-C and SIGTERM save and stop."""
+    """Progress on stderr unless quiet; Ctrl-C and SIGTERM save and stop, a second one stops at once."""
     from husai.console import Terminal
 
-    if quiet:
-        with listening(Silent()), stop_on_signals():
+    try:
+        if quiet:
+            with listening(Silent()), stop_on_signals():
+                yield
+            return
+        with Terminal() as terminal, listening(terminal), stop_on_signals():
             yield
-        return
-    with Terminal() as terminal, listening(terminal), stop_on_signals():
-        yield
+    except KeyboardInterrupt:
+        raise Interrupted("stopped at once; everything finished is kept: run the same command again to go on") from None
 
 
 def _answer(data: Any) -> None:

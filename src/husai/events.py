@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import signal
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
 from typing import Protocol
@@ -47,7 +46,7 @@ class Silent:
 
 
 _listener: Listener = Silent()
-_stop = threading.Event()
+_stop = False  # a plain flag: a handler of signals may not take the lock of an Event, which the same thread may hold
 
 
 @contextmanager
@@ -84,17 +83,19 @@ def warn(message: str) -> None:
 
 def request_stop() -> None:
     """Ask every loop to save its state and stop at the next safe point."""
-    _stop.set()
+    global _stop
+    _stop = True
 
 
 def stop_requested() -> bool:
     """Whether somebody asked to stop."""
-    return _stop.is_set()
+    return _stop
 
 
 def clear_stop() -> None:
     """Forget an earlier request."""
-    _stop.clear()
+    global _stop
+    _stop = False
 
 
 def check_stop(how_to_go_on: str = "run the same command again to go on") -> None:
@@ -103,20 +104,21 @@ def check_stop(how_to_go_on: str = "run the same command again to go on") -> Non
     Raises:
         Interrupted: a stop was requested.
     """
-    if _stop.is_set():
+    if _stop:
         raise Interrupted(f"stopped; everything finished is kept: {how_to_go_on}")
 
 
 @contextmanager
 def stop_on_signals() -> Iterator[None]:
-    """Turn the first Ctrl-C or SIGTERM into a stop request; a second one acts as usual."""
+    """Turn the first Ctrl-C or SIGTERM into a stop request; a second one raises KeyboardInterrupt."""
     clear_stop()
 
     def handle(number: int, frame: FrameType | None) -> None:
-        if _stop.is_set():
+        if _stop:
             signal.default_int_handler(number, frame)
         request_stop()
-        warn("stopping after saving; once more to stop at once")
+        with suppress(RuntimeError):  # it came while a line was being written: that line cannot be broken into
+            warn("stopping after saving; once more to stop at once")
 
     previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

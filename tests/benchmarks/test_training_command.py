@@ -106,3 +106,9 @@ def test_a_wrong_option_is_refused_with_what_to_write(arguments: list[str], said
     run = _run(*TINY, "--no-memory", *arguments)
     assert run.returncode == 2
     assert said in run.stderr
+
+
+def test_an_engine_that_does_not_run_on_the_device_is_said_in_one_line() -> None:
+    run = _run(*TINY, "--engine", "cuda")
+    assert run.returncode != 0
+    assert run.stderr.strip().splitlines()[-1].startswith("engine cuda ")

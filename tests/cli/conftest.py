@@ -6,6 +6,7 @@ import hashlib
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,8 @@ import pytest
 from sklearn.datasets import load_digits
 
 from husai import cli
+from husai.store.index import Results
+from husai.store.layout import read_record
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,53 @@ def husai(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
         return Said(code if isinstance(code, int) else 0, *capsys.readouterr())
 
     return run
+
+
+Start = Callable[..., subprocess.Popen[str]]
+
+
+@pytest.fixture
+def start() -> Start:
+    """Start the program in a group of its own; use it in a `with` block."""
+
+    def run(*words: object) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "husai", *map(str, words)]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        return subprocess.Popen(command, start_new_session=True, **pipes)
+
+    return run
+
+
+def _wait_for(ready: Callable[[], object], process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 60
+    while not ready():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def wait_for() -> Callable[[Callable[[], object], subprocess.Popen[str]], None]:
+    """Wait until something is so, while the program runs."""
+    return _wait_for
+
+
+@pytest.fixture
+def numbers() -> Callable[[Path], dict[str, object]]:
+    """All that two runs of the same thing have in common: metrics.json of everything, files of the nodes by hash."""
+
+    def look(results: Path) -> dict[str, object]:
+        found: dict[str, object] = {}
+        for folder in Results(results).folders():
+            record = read_record(folder)
+            found[f"{record.kind} {record.id}"] = (folder / "metrics.json").read_bytes()
+            if folder.parent.name == "nodes":
+                found[folder.name] = record.artefacts
+        assert not list(results.rglob(".partial-*/"))
+        assert not list(results.rglob(".*.tmp"))
+        return found
+
+    return look
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""Ctrl-C reaches the whole group of processes: they save, say one line, exit 130, and the same command goes on."""
+"""Ctrl-C and SIGTERM, at any moment: the program saves, says how to go on, exits 130, and goes on to the same bytes."""
 
 from __future__ import annotations
 
@@ -8,23 +8,48 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import psutil
 import pytest
 
+GO_ON = "everything finished is kept: run the same command again to go on\n"
+SAVING = "warning: stopping after saving; once more to stop at once\n"
+BOTH = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+ENDED = """
+import atexit, os, signal, sys
+from husai import __main__, cli
+def late():
+    print("clean-up", flush=True)
+    os.kill(os.getpid(), signal.SIGINT)
+    os.kill(os.getpid(), signal.SIGTERM)
+cli.main = lambda: sys.exit(7)
+atexit.register(late)
+__main__.main()
+"""
 
-def started(*words: object) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "husai", *map(str, words)]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen(command, start_new_session=True, **pipes)
+
+def catches(process: subprocess.Popen[str], number: int) -> bool:
+    """Whether the program has a handler for a signal, as Linux shows it."""
+    lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
+    caught = int(next(line for line in lines if line.startswith("SigCgt")).split()[1], 16)
+    return bool(caught >> (number - 1) & 1)
 
 
-def wait_for(ready, process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 60
-    while not ready():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks for the handler as Linux shows it")
+@BOTH
+def test_before_there_is_anything_to_stop(tmp_path, rows, start, wait_for, number):
+    with start("train", rows, "--results", tmp_path / "results") as process:
+        wait_for(lambda: catches(process, signal.SIGTERM), process)
+        process.send_signal(number)
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err) == (130, "", f"husai: stopped; {GO_ON}")
+    assert not (tmp_path / "results").exists()
+
+
+def test_after_the_command_has_ended_its_exit_code_stands():
+    run = subprocess.run([sys.executable, "-c", ENDED], capture_output=True, text=True, timeout=60, check=False)
+    assert (run.returncode, run.stdout, run.stderr) == (7, "clean-up\n", "")
 
 
 def importing(parent: int) -> bool:
@@ -33,16 +58,14 @@ def importing(parent: int) -> bool:
     return any(time.time() - p.create_time() > 0.1 for p in workers)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_while_the_workers_are_still_starting(tmp_path, own_study, husai, number):
+@BOTH
+def test_while_the_workers_are_still_starting(tmp_path, own_study, husai, start, wait_for, number):
     results, ledger = tmp_path / "results", tmp_path / "results" / "experiments" / "own" / "ledger.jsonl"
-    with started("run", own_study, "--results", results, "--json") as process:
+    with start("run", own_study, "--results", results, "--json") as process:
         wait_for(lambda: importing(process.pid), process)
         os.killpg(process.pid, number)
         out, err = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert out == ""
-    assert err == "husai: stopped; everything finished is kept: run the same command again to go on\n"
+    assert (process.returncode, out, err) == (130, "", f"husai: stopped; {GO_ON}")
     events = [json.loads(line)["event"] for line in ledger.read_text().splitlines()]
     assert events[-1] == "interrupted"
     assert not list(results.glob("experiments/own/*/"))
@@ -52,42 +75,70 @@ def test_while_the_workers_are_still_starting(tmp_path, own_study, husai, number
         assert said.out.splitlines()[-1].endswith("report.html")
 
 
-def test_while_it_trains_and_then_it_goes_on_to_the_same_numbers(tmp_path, rows, husai):
-    fields = ("sae.d_sae=16", "sae.k=3", "training.steps=1500", "training.batch=64", "seeds=2")
-    options = [word for field in fields for word in ("--set", field)]
+LONG = ("sae.d_sae=16", "sae.k=3", "training.steps=1500", "training.batch=64", "seeds=2")
+OPTIONS = [word for field in LONG for word in ("--set", field)]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """The same training, left alone."""
+    import numpy as np
+    from sklearn.datasets import load_digits
+
+    base = tmp_path_factory.mktemp("undisturbed")
+    np.save(base / "rows.npy", load_digits().data.astype(np.float32)[:300])
+    command = [sys.executable, "-m", "husai", "train", base / "rows.npy", *OPTIONS, "--results", base / "results"]
+    subprocess.run(command, check=True, capture_output=True, timeout=120)
+    return base / "results"
+
+
+def training(results: Path) -> bool:
+    return bool(list(results.glob("nodes/*/COMPLETE")) and list(results.glob("nodes/.partial-*/")))
+
+
+def test_while_it_trains(tmp_path, rows, husai, start, wait_for, numbers, undisturbed):
+    """Ctrl-C in a terminal, which reaches all processes: the state is saved, and nothing of it is computed again."""
     results = tmp_path / "results"
-
-    def trains() -> bool:
-        return bool(list(results.glob("nodes/*/COMPLETE")) and list(results.glob("nodes/.partial-*/")))
-
-    with started("train", rows, *options, "--results", results) as process:
-        wait_for(trains, process)
+    with start("train", rows, *OPTIONS, "--results", results) as process:
+        wait_for(lambda: training(results), process)
         time.sleep(0.3)
         os.killpg(process.pid, signal.SIGINT)
         out, err = process.communicate(timeout=60)
     assert process.returncode == 130, (out, err)
-    assert err.splitlines()[-2:] == [
-        "warning: stopping after saving; once more to stop at once",
-        "husai: stopped; everything finished is kept: run the same command again to go on",
-    ]
+    assert err.endswith(f"{SAVING}husai: stopped; {GO_ON}")
     (partial,) = results.glob("nodes/.partial-*/")
     assert (partial / "trunk.safetensors").exists()
-    assert husai("train", rows, *options, "--results", results).code == 0
-    assert husai("train", rows, *options, "--results", tmp_path / "undisturbed").code == 0
-    stacks = [next(place.glob("nodes/stack-*/stack.safetensors")) for place in (results, tmp_path / "undisturbed")]
-    assert stacks[0].read_bytes() == stacks[1].read_bytes()
-    assert not list(results.glob("nodes/.partial-*/"))
+    assert husai("train", rows, *OPTIONS, "--results", results).code == 0
+    assert numbers(results) == numbers(undisturbed)
 
 
-def test_twice_means_at_once(tmp_path, rows):
-    options = ("--set", "sae.d_sae=16", "--set", "sae.k=3", "--set", "training.steps=2000000")
+@pytest.mark.parametrize(("number", "whole_group"), [(signal.SIGINT, True), (signal.SIGTERM, False)])
+def test_twice_means_at_once(tmp_path, rows, husai, start, wait_for, numbers, undisturbed, number, whole_group):
     results = tmp_path / "results"
-    with started("train", rows, *options, "--results", results) as process:
-        wait_for(lambda: list(results.glob("nodes/.partial-*/")), process)
-        os.killpg(process.pid, signal.SIGINT)
-        time.sleep(0.02)
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGINT)
-        _, err = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert "Traceback" not in err
+    with start("train", rows, *OPTIONS, "--results", results, "--workers", 1) as process:
+        send = (lambda: os.killpg(process.pid, number)) if whole_group else (lambda: process.send_signal(number))
+        wait_for(lambda: training(results), process)
+        children = psutil.Process(process.pid).children(recursive=True)
+        send()
+        process.stderr.readline()  # the warning: the first has been heard
+        send()
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (130, "")
+    assert err in (f"husai: stopped at once; {GO_ON}", f"husai: stopped; {GO_ON}"), "either was first"
+    assert not psutil.wait_procs(children, timeout=10)[1]
+    if whole_group:
+        assert husai("train", rows, *OPTIONS, "--results", results).code == 0
+        assert numbers(results) == numbers(undisturbed)
+
+
+def test_while_it_measures(tmp_path, rows, husai, start, wait_for, numbers, undisturbed):
+    """Only the program itself is told, with one worker."""
+    results, ledger = tmp_path / "results", tmp_path / "results" / "experiments" / "train" / "ledger.jsonl"
+    with start("train", rows, *OPTIONS, "--results", results, "--workers", 1) as process:
+        wait_for(lambda: ledger.exists() and ledger.read_text().count('"started"') == 3, process)
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (130, "")
+    assert err.endswith(f"{SAVING}husai: stopped; {GO_ON}")
+    assert husai("train", rows, *OPTIONS, "--results", results).code == 0
+    assert numbers(results) == numbers(undisturbed)

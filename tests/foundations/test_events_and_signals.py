@@ -101,6 +101,19 @@ def test_signals_are_given_back_and_an_old_request_is_forgotten():
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 
 
+def test_a_signal_in_the_middle_of_a_line_is_heard_all_the_same():
+    """Python refuses to break into a line that is being written with another one."""
+
+    class Busy(Heard):
+        def log(self, level, message):
+            raise RuntimeError("reentrant call inside <_io.BufferedWriter name='<stderr>'>")
+
+    with events.listening(Busy()), events.stop_on_signals():
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.01)
+        assert events.stop_requested()
+
+
 def started(how: str) -> subprocess.Popen[str]:
     process = subprocess.Popen([sys.executable, "-u", "-c", LOOP, how], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None

@@ -138,7 +138,7 @@ def test_a_bad_number_in_a_row_or_a_weight_shows_in_the_loss(bad: float, rounded
 def test_the_choice_and_its_reason() -> None:
     topk, relu = TopKConfig(d_sae=64, k=5), ReluL1Config(d_sae=64)
     engine, why = choose(topk, TrainingConfig())
-    assert engine.name == "cpu" and "sparse codes; screened in" in why
+    assert engine.name == "cpu" and why == "sparse codes" and engine.how.startswith("screened in")
     engine, why = choose(relu, TrainingConfig())
     assert engine.name == "reference" and "no fixed number" in why
     assert choose(topk, TrainingConfig(engine="reference"))[1] == "asked for"

@@ -16,6 +16,7 @@ import numpy as np
 from husai.activations.manifest import STATISTICS, Manifest, read_manifest
 from husai.activations.shard import ShardSet
 from husai.errors import UserError
+from husai.events import check_stop
 from husai.store.files import sha256
 from husai.store.tensors import Arrays, load_arrays
 
@@ -97,8 +98,10 @@ class ActivationCache:
 
         Raises:
             UserError: names the first damaged file.
+            Interrupted: a stop was asked for.
         """
         for number in range(len(self.manifest.shards)):
+            check_stop()
             self._shards.arrays(number)
         _ = self._statistics
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from husai.activations.manifest import Shard
+from husai.activations.mapping import Mapped, allow_files
 from husai.errors import UserError
 from husai.store.files import sha256
 from husai.store.tensors import Arrays, save_arrays
@@ -43,7 +45,20 @@ def check_present(folder: Path, shard: Shard) -> None:
         raise UserError(f"{path} has {size} bytes instead of {shard.bytes}: truncated or changed, make it again")
 
 
-def map_shard(folder: Path, shard: Shard, d_in: int, columns: tuple[str, ...]) -> Arrays:
+@dataclass(frozen=True, eq=False)
+class OpenShard:
+    """Mapped arrays of one shard, and where its rows begin in the file."""
+
+    file: Mapped
+    arrays: Arrays
+    rows_begin: int
+
+    def announce(self, rows: np.ndarray) -> None:
+        """Have the system read these rows [n] of the shard, all at once."""
+        self.file.announce(self.rows_begin, self.arrays[ROWS].strides[0], rows)
+
+
+def map_shard(folder: Path, shard: Shard, d_in: int, columns: tuple[str, ...]) -> OpenShard:
     """Memory-map the arrays of a shard after checking its hash; nothing is copied.
 
     Raises:
@@ -54,28 +69,28 @@ def map_shard(folder: Path, shard: Shard, d_in: int, columns: tuple[str, ...]) -
     try:
         if sha256(path) != shard.sha256:
             raise UserError(f"{path} was changed after it was written (its SHA-256 disagrees): make it again")
-        arrays = _map(path)
+        opened = _map(path)
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror or error}): check the disk and its rights") from None
-    _check_shapes(path, arrays, shard, d_in, columns)
-    return arrays
+    _check_shapes(path, opened.arrays, shard, d_in, columns)
+    return opened
 
 
-def _map(path: Path) -> Arrays:
-    with path.open("rb") as handle:
-        length = int.from_bytes(handle.read(8), "little")
-        try:
-            header = json.loads(handle.read(length))
-            entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
-            return {name: _view(path, 8 + length, entry) for name, entry in entries.items()}
-        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, MemoryError):
-            raise UserError(f"{path} is not a whole safetensors file: make it again") from None
+def _map(path: Path) -> OpenShard:
+    try:
+        file = Mapped.of(path)
+        length = int.from_bytes(file.bytes_N[:8].tobytes(), "little")
+        header = json.loads(file.bytes_N[8 : 8 + length].tobytes())
+        entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
+        begins = {name: 8 + length + int(entry["data_offsets"][0]) for name, entry in entries.items()}
+        arrays = {name: _view(file, begins[name], entry) for name, entry in entries.items()}
+        return OpenShard(file, arrays, begins[ROWS])
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, MemoryError):
+        raise UserError(f"{path} is not a whole safetensors file: make it again") from None
 
 
-def _view(path: Path, start: int, entry: dict[str, Any]) -> np.ndarray:
-    dtype = _DTYPES[str(entry["dtype"])]
-    begin, _ = entry["data_offsets"]
-    return np.memmap(path, dtype=dtype, mode="r", offset=start + begin, shape=tuple(entry["shape"]))
+def _view(file: Mapped, begin: int, entry: dict[str, Any]) -> np.ndarray:
+    return file.view(begin, _DTYPES[str(entry["dtype"])], tuple(entry["shape"]))
 
 
 def _check_shapes(path: Path, arrays: Arrays, shard: Shard, d_in: int, columns: tuple[str, ...]) -> None:
@@ -97,16 +112,21 @@ class ShardSet:
             check_present(folder, shard)
         self.folder, self.shards, self.d_in, self.columns = folder, shards, d_in, columns
         self.ends = np.cumsum([shard.rows for shard in shards], dtype=np.int64)
-        self._maps: dict[int, Arrays] = {}
+        self._open: dict[int, OpenShard] = {}
+        allow_files(len(shards))
 
     def __len__(self) -> int:
         return int(self.ends[-1]) if self.shards else 0
 
+    def opened(self, number: int) -> OpenShard:
+        """Shard `number`, mapped."""
+        if number not in self._open:
+            self._open[number] = map_shard(self.folder, self.shards[number], self.d_in, self.columns)
+        return self._open[number]
+
     def arrays(self, number: int) -> Arrays:
         """Mapped arrays of shard `number`."""
-        if number not in self._maps:
-            self._maps[number] = map_shard(self.folder, self.shards[number], self.d_in, self.columns)
-        return self._maps[number]
+        return self.opened(number).arrays
 
     def begin(self, number: int) -> int:
         """Number of the first row of shard `number`."""
@@ -130,8 +150,18 @@ class ShardSet:
             raise IndexError(f"row numbers must be from 0 to {len(self) - 1}")
         is_rows = name == ROWS
         out = np.empty((len(wanted), self.d_in) if is_rows else len(wanted), dtype=np.float32 if is_rows else np.int64)
-        shard_N = np.searchsorted(self.ends, wanted, side="right")
-        for number in np.unique(shard_N):
-            here = np.flatnonzero(shard_N == number)
-            out[here] = self.arrays(int(number))[name][wanted[here] - self.begin(int(number))]
+        places = self._places(wanted)
+        for number, here in places if is_rows else ():
+            self.opened(number).announce(wanted[here] - self.begin(number))
+        for number, here in places:
+            out[here] = self.arrays(number)[name][wanted[here] - self.begin(number)]
         return out
+
+    def _places(self, wanted: np.ndarray) -> list[tuple[int, np.ndarray]]:
+        """Shards that hold the rows `wanted` [n], each with the places in `wanted` that it fills."""
+        if not len(wanted):
+            return []
+        shard_N = np.searchsorted(self.ends, wanted, side="right")
+        order = np.argsort(shard_N, kind="stable")
+        numbers, begins = np.unique(shard_N[order], return_index=True)
+        return list(zip(numbers.tolist(), np.split(order, begins[1:]), strict=True))

@@ -1,4 +1,7 @@
-"""Seeded batches whose rows are a pure function of (root seed, seed, step): a resumed run needs the step only."""
+"""Seeded batches whose rows are a pure function of (root seed, seed, step): a resumed run needs the step only.
+
+Rows are gathered and scaled by NumPy: torch computes nothing here, so a thread may gather without one of torch's pools.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,9 @@ import numpy as np
 
 from husai.activations.cache import ActivationCache
 from husai.activations.partition import partition
+from husai.activations.permutation import Order, how, order_of
 from husai.activations.scaling import Scaling
+from husai.activations.supply import AHEAD
 from husai.errors import UserError
 from husai.seeds import Role, generator
 
@@ -17,14 +22,15 @@ if TYPE_CHECKING:
     import torch
 
 IN_MEMORY_BYTES = 2 * 2**30
-Fetch = Callable[[np.ndarray], "torch.Tensor"]
+Fetch = Callable[[np.ndarray], np.ndarray]
 
 
 class Batches:
     """Row numbers of every batch of S seeds.
 
     The order of a seed is the endless concatenation of epochs, each a fresh permutation of its rows (stream
-    `batch_order`, seed, epoch); batch `t` is positions `t*B` to `(t+1)*B` of it, and may straddle epochs.
+    `batch_order`, seed, epoch); batch `t` is positions `t*B` to `(t+1)*B` of it, and may straddle epochs. What is kept
+    is the sorted row numbers of each part (8 bytes a row), and for each order no more than `permutation` says.
 
     Args:
         n_rows: rows of the activations.
@@ -60,7 +66,7 @@ class Batches:
         self.batch, self.root, self.seeds = batch, root, tuple(seeds)
         self.shared_order = shared_order
         self.parts = partition(rows, parts, root, None if groups_N is None else groups_N[rows])
-        self._cached: dict[int | str, tuple[int, np.ndarray]] = {}
+        self._orders: dict[int | str, tuple[int, Order]] = {}
 
     @property
     def rows_per_epoch(self) -> int:
@@ -76,12 +82,17 @@ class Batches:
         """Epochs that `steps` batches amount to."""
         return steps * self.batch / self.rows_per_epoch
 
+    @property
+    def how(self) -> str:
+        """How the orders are made, for the record."""
+        return how(self.rows_per_epoch)
+
     def rows_of(self, seed: int) -> np.ndarray:
         """Sorted row numbers that a seed may see."""
         return self.parts[seed % len(self.parts)]
 
     def indices(self, step: int) -> np.ndarray:
-        """Row numbers [S, B] int64 of batch `step`; costs O(S*B), and a permutation when an epoch begins."""
+        """Row numbers [S, B] int64 of batch `step`; costs O(S*B), and what `permutation` says when an epoch begins."""
         if step < 0:
             raise IndexError(f"step {step} is negative")
         if self.shared_order:
@@ -96,24 +107,27 @@ class Batches:
         pieces = []
         while start < stop:
             epoch, offset = divmod(start, n)
-            piece = self._permutation(order, epoch)[offset : min(n, offset + stop - start)]
+            piece = self._order(order, epoch).rows(offset, min(n, offset + stop - start))
             pieces.append(piece)
             start += len(piece)
         return np.concatenate(pieces)
 
-    def _permutation(self, order: int | str, epoch: int) -> np.ndarray:
+    def _order(self, name: int | str, epoch: int) -> Order:
         """The epoch's permutation of one order (a seed's, or the shared one); the latest of each is kept."""
-        if self._cached.get(order, (-1,))[0] != epoch:
-            drawn = generator(self.root, Role.BATCH_ORDER, order, epoch).permutation(self.rows_per_epoch)
-            self._cached[order] = (epoch, drawn.astype(np.int32) if len(drawn) < 2**31 else drawn)
-        return self._cached[order][1]
+        if self._orders.get(name, (-1,))[0] != epoch:
+            stream = generator(self.root, Role.BATCH_ORDER, name, epoch)
+            self._orders[name] = (epoch, order_of(self.rows_per_epoch, stream))
+        return self._orders[name][1]
 
 
 class Feed:
     """Scaled rows of each batch as a torch tensor, from memory or from the memory map: the same bytes either way.
 
+    Every shard of a map is read and checked once when the feed is made, so that no step waits for that.
+
     Raises:
-        UserError: the scaling or the batches belong to rows of another shape.
+        UserError: the scaling or the batches belong to rows of another shape; a damaged shard.
+        Interrupted: a stop was asked for while shards were checked.
     """
 
     def __init__(
@@ -133,12 +147,25 @@ class Feed:
             raise UserError(
                 f"the batches name rows beyond the {n} that there are: they were made for other activations"
             )
-        self._fetch = self._opened(rows, 4 * n * d_in <= IN_MEMORY_BYTES if in_memory is None else in_memory)
+        fits = 4 * n * d_in <= IN_MEMORY_BYTES if in_memory is None else in_memory
+        self.in_memory = fits or not isinstance(rows, ActivationCache)
+        self._fetch = self._opened(rows)
 
-    def _opened(self, rows: ActivationCache | np.ndarray, in_memory: bool) -> Fetch:
+    def _opened(self, rows: ActivationCache | np.ndarray) -> Fetch:
         if not isinstance(rows, ActivationCache):
-            return _from_memory(np.asarray(rows, dtype=np.float32), self.scaling)
-        return _from_memory(rows.to_array(), self.scaling) if in_memory else _from_map(rows, self.scaling)
+            return _from_memory(self.scaling.apply(np.asarray(rows, dtype=np.float32)))
+        if self.in_memory:
+            return _from_memory(self.scaling.apply_(rows.to_array()))
+        rows.verify()
+        return _from_map(rows, self.scaling)
+
+    @property
+    def look_ahead(self) -> int:
+        """Batches worth gathering ahead in a thread: from a map, where gathering waits for the disk.
+
+        From memory it takes a few hundredths of a step, and a thread costs more of the processor than that.
+        """
+        return 0 if self.in_memory else AHEAD
 
     def batch(self, step: int) -> torch.Tensor:
         """Scaled rows [S, B, D] float32 of batch `step` (on the CPU)."""
@@ -146,22 +173,17 @@ class Feed:
 
     def take(self, indices: np.ndarray) -> torch.Tensor:
         """Scaled rows [..., D] float32 with these numbers [...]."""
+        import torch
+
         flat = np.ascontiguousarray(indices, dtype=np.int64).reshape(-1)
-        return self._fetch(flat).view(*indices.shape, -1)
+        return torch.from_numpy(self._fetch(flat).reshape(*indices.shape, -1))
 
 
-def _from_memory(rows_ND: np.ndarray, scaling: Scaling) -> Fetch:
-    """Scale once, then gather."""
-    x_ND = _tensor(scaling.apply(rows_ND))
-    return lambda indices: x_ND.index_select(0, _tensor(indices))
+def _from_memory(x_ND: np.ndarray) -> Fetch:
+    """Gather rows that are scaled already."""
+    return lambda indices: np.take(x_ND, indices, axis=0)
 
 
 def _from_map(cache: ActivationCache, scaling: Scaling) -> Fetch:
     """Gather from the memory map, then scale: element by element, hence the same bits."""
-    return lambda indices: _tensor(scaling.apply(cache.rows(indices)))
-
-
-def _tensor(array: np.ndarray) -> torch.Tensor:
-    import torch
-
-    return torch.from_numpy(np.ascontiguousarray(array))
+    return lambda indices: scaling.apply_(cache.rows(indices))

@@ -8,6 +8,7 @@ import shlex
 import socket
 import subprocess
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
@@ -35,17 +36,18 @@ def package_version(name: str) -> str:
 @lru_cache(maxsize=1)
 def commit() -> str:
     """Commit of the husai checkout that runs (`+changes` when it differs from it), or `installed package`."""
-    here = Path(__file__).resolve().parent
-    run = ["git", "-C", str(here), "--no-optional-locks"]
     try:
-        head = subprocess.run([*run, "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=True)
-        dirty = subprocess.run(
-            [*run, "status", "--porcelain", "--untracked-files=no"],
-            capture_output=True, text=True, timeout=10, check=True,
-        )  # fmt: skip
+        head, changes = _git("rev-parse", "HEAD"), _git("status", "--porcelain", "--untracked-files=no")
     except (OSError, subprocess.SubprocessError):
         return "installed package"
-    return head.stdout.strip() + ("+changes" if dirty.stdout.strip() else "")
+    return head + ("+changes" if changes else "")
+
+
+def _git(*words: str) -> str:
+    """What git says, in a session of its own: a Ctrl-C for this program is none for git."""
+    command = ["git", "-C", str(Path(__file__).resolve().parent), "--no-optional-locks", *words]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True, start_new_session=True)
+    return run.stdout.strip()
 
 
 @lru_cache(maxsize=1)
@@ -59,8 +61,15 @@ def processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def provenance(started: str, seconds: float, *, device: str = "cpu", threads: int = 1) -> Provenance:
-    """Provenance of something that ran from `started` for `seconds` in this process."""
+def provenance(
+    started: str,
+    seconds: float,
+    *,
+    device: str = "cpu",
+    threads: int = 1,
+    parts: Mapping[str, float] | None = None,
+) -> Provenance:
+    """Provenance of something that ran from `started` for `seconds` in this process; `parts` are seconds within."""
     return Provenance(
         husai=package_version("husai"),
         commit=commit(),
@@ -74,4 +83,5 @@ def provenance(started: str, seconds: float, *, device: str = "cpu", threads: in
         started=started,
         finished=now(),
         seconds=round(seconds, 3),
+        parts={name: round(value, 3) for name, value in (parts or {}).items()},
     )

@@ -89,7 +89,11 @@ class Artefact(Config):
 
 
 class Provenance(Config):
-    """Where, when and with what a record was made. Never part of an identity."""
+    """Where, when and with what a record was made. Never part of an identity.
+
+    `parts` are the seconds of parts of the work, by name (`steps` and, within them, `waiting_for_rows`), in the process
+    that finished it.
+    """
 
     husai: str
     commit: str
@@ -103,6 +107,7 @@ class Provenance(Config):
     started: str
     finished: str
     seconds: float
+    parts: dict[str, float] = Field(default_factory=dict)
 
 
 class RunRecord(Config):

@@ -65,12 +65,16 @@ class Work:
 
 @dataclass
 class Outcome:
-    """What a node's code hands back; its files are in the draft folder."""
+    """What a node's code hands back; its files are in the draft folder.
+
+    `seconds` are the times of its parts: they go into the provenance, and never into metrics.json.
+    """
 
     measurements: list[Measurement] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
     seeds: dict[str, Any] = field(default_factory=dict)
     scratch: set[str] = field(default_factory=set)
+    seconds: dict[str, float] = field(default_factory=dict)
 
 
 def folder_of(node: Node, results: Results) -> Path:

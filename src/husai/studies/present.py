@@ -88,7 +88,19 @@ def record(found: RunRecord) -> str:
         table.add_column(column, overflow="fold")
     for m in found.measurements:
         table.add_row(m.key, _interval(m), m.unit)
-    return _rendered(table)
+    return "\n".join([_rendered(table), *_time(found)])
+
+
+def _time(found: RunRecord) -> list[str]:
+    """Where the time of a training went."""
+    parts = found.provenance.parts
+    if not parts.get("steps"):
+        return []
+    waiting = parts["waiting_for_rows"]
+    share = f"{waiting:.3g} s ({waiting / parts['steps']:.1%})"
+    return [
+        f"{found.provenance.seconds:.4g} s, {parts['steps']:.4g} s of it in steps, {share} of these waiting for rows"
+    ]
 
 
 def _rendered(*tables: Table) -> str:

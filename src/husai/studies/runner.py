@@ -124,7 +124,8 @@ class Run:
         if record is None:
             raise UserError(f"{node.title}: its folder vanished while the study ran; {GO_ON}")
         self._note(node, record)
-        ledger.write("finished", node.id, node.title, seconds=record.provenance.seconds)
+        spent = {"seconds": record.provenance.seconds, "parts": record.provenance.parts}
+        ledger.write("finished", node.id, node.title, **spent)
 
     def _note(self, node: Node, record: RunRecord) -> None:
         self.records[node.id] = record

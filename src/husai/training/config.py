@@ -27,7 +27,7 @@ class TrainingConfig(Config):
     held_out: float = Field(default=0.2, ge=0, lt=1, description="share of rows kept for evaluation")
     vary: tuple[Role, ...] = (Role.SAE_INIT, Role.BATCH_ORDER)
     data: Literal["shared", "disjoint"] = "shared"
-    engine: Literal["auto", "reference", "cpu"] = "auto"
+    engine: Literal["auto", "reference", "cpu", "cuda"] = "auto"
 
     @model_validator(mode="after")
     def _known_roles(self) -> Self:

@@ -18,12 +18,15 @@ from husai.seeds import Role
 from husai.store.tensors import load_arrays, read_metadata, save_arrays
 from husai.training.config import TrainingConfig
 
+CHOICE = "choice."
+
 
 @dataclass
 class TrainState:
     """State after `step` steps; tensors carry a leading seed axis.
 
-    `history` maps a term's name to {step: values per seed}; `snapshots` maps a step to W_dec [S, F, O].
+    `history` maps a term's name to {step: values per seed}; `snapshots` maps a step to W_dec [S, F, O]; `choices` are
+    what an engine chose by measuring: they change bits, so they go where the state goes.
     """
 
     parameters: Parameters
@@ -33,6 +36,7 @@ class TrainState:
     step: int = 0
     history: dict[str, dict[int, np.ndarray]] = field(default_factory=dict)
     snapshots: dict[int, np.ndarray] = field(default_factory=dict)
+    choices: dict[str, str] = field(default_factory=dict)
 
     @property
     def seeds(self) -> int:
@@ -69,7 +73,8 @@ def save_state(path: Path, state: TrainState, identity: str) -> Path:
         arrays[f"history.{name}.steps"] = np.array(sorted(rows))
         arrays[f"history.{name}.values"] = np.stack([rows[s] for s in sorted(rows)])
     arrays |= {f"snapshot.{step}": W for step, W in state.snapshots.items()}
-    return save_arrays(path, arrays, {"format": "husai.state/1", "identity": identity})
+    choices = {CHOICE + name: choice for name, choice in state.choices.items()}
+    return save_arrays(path, arrays, {"format": "husai.state/1", "identity": identity, **choices})
 
 
 def load_state(path: Path, identity: str) -> TrainState:
@@ -96,4 +101,5 @@ def load_state(path: Path, identity: str) -> TrainState:
             values = arrays[f"history.{term}.values"]
             history[term] = {int(step): values[i] for i, step in enumerate(array)}
     last = torch.from_numpy(arrays["last_fired"])
-    return TrainState(groups["p"], groups["m"], groups["v"], last, int(arrays["step"][0]), history, snapshots)
+    choices = {name.removeprefix(CHOICE): choice for name, choice in meta.items() if name.startswith(CHOICE)}
+    return TrainState(groups["p"], groups["m"], groups["v"], last, int(arrays["step"][0]), history, snapshots, choices)

@@ -3,37 +3,38 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from torch import Tensor
 
+from husai.activations.supply import BatchAt, Spent, Supply
 from husai.errors import UserError
-from husai.events import check_stop, report, stop_requested
+from husai.events import check_stop, report, stop_requested, warn
 from husai.saes.config import AnySAEConfig
 from husai.saes.stack import SAEStack
 from husai.store.files import make_folder
 from husai.training.config import TrainingConfig
 from husai.training.coupling.coupling import Coupling
 from husai.training.engines.choose import choose
-from husai.training.engines.engine import Engine
+from husai.training.engines.engine import Engine, numbers
 from husai.training.schedules import is_snapshot, learning_rate, trunk_end
 from husai.training.state import TrainState, load_state, save_state, start
 
-BatchAt = Callable[[int], Tensor]
 LOG_EVERY = 25
 TRUNK, BRANCH = "trunk.safetensors", "branch.safetensors"
 SAVE_EVERY_SECONDS = 5.0
+WAITING_SHARE, WAITING_SECONDS = 0.05, 10.0  # more than this share of more than this time is worth a word
 
 
 @dataclass(frozen=True)
 class Job:
     """One training: what, on which scaled batches, for which seeds.
 
-    `batch_at(step)` returns scaled rows [S, B, D] as a pure function of the step. `identity` names the trajectory
-    (everything but the budget), so that a checkpoint is never resumed as something else.
+    `batch_at(step)` returns scaled rows [S, B, D] as a pure function of the step; `ahead` of them are gathered before
+    they are needed. `identity` names the trajectory (everything but the budget), so that a checkpoint is never resumed
+    as something else.
     """
 
     config: AnySAEConfig
@@ -46,16 +47,22 @@ class Job:
     title: str
     coupling: Coupling | None = None
     save_every: float = SAVE_EVERY_SECONDS
+    ahead: int = 0
 
 
 @dataclass(frozen=True)
 class Trained:
-    """State after `steps` steps with the rate decayed to zero, and the trunk to go on from with a larger budget."""
+    """State after `steps` steps with the rate decayed to zero, and the trunk to go on from with a larger budget.
+
+    `why_engine` says why this engine, and how it computed. `spent` is the time that this process spent in steps, which
+    differs from run to run.
+    """
 
     final: TrainState
     trunk: TrainState
     engine: str
     why_engine: str
+    spent: Spent
 
     def stack(self, job: Job, mean_D: Tensor, factor: float, hook_name: str = "") -> SAEStack:
         """The trained SAEs."""
@@ -79,28 +86,38 @@ def train(job: Job, folder: Path, trunk: TrainState | None = None) -> Trained:
     state = _resume(trunk_path, job) or trunk or start(job.config, job.training, job.d_in, job.seeds, job.root)
     if state.step > split:
         raise UserError(f"{job.title}: the trunk is at step {state.step}, beyond the decay of {steps} steps at {split}")
-    _advance(engine, job, state, split, trunk_path)
+    spent = Spent()
+    _advance(engine, job, state, split, trunk_path, spent)
     save_state(trunk_path, state, job.identity)
     branch = _resume(branch_path, job) or copy_state(state)
-    _advance(engine, job, branch, steps, branch_path)
+    _advance(engine, job, branch, steps, branch_path, spent)
     branch_path.unlink(missing_ok=True)
-    return Trained(branch, state, engine.name, why)
+    _say_waiting(job, spent)
+    return Trained(branch, state, engine.name, f"{why}; {engine.how}", spent)
 
 
-def _advance(engine: Engine, job: Job, state: TrainState, until: int, path: Path) -> None:
+def _advance(engine: Engine, job: Job, state: TrainState, until: int, path: Path, spent: Spent) -> None:
+    with Supply(job.batch_at, state.step, until, job.ahead, spent) as batches:
+        _steps(engine, job, state, until, path, batches)
+
+
+def _steps(engine: Engine, job: Job, state: TrainState, until: int, path: Path, batches: Supply) -> None:
     steps, saved = job.training.steps, time.monotonic()
     report(job.identity, job.title, state.step, steps)
     while state.step < until:
         if is_snapshot(state.step):
+            engine.sync(state)
             state.snapshots[state.step] = state.parameters["W_dec"].numpy().copy()
         step = state.step
-        terms = engine.step(state, job.batch_at(step), learning_rate(job.training, steps, step))
+        terms = engine.step(state, batches.take(), learning_rate(job.training, steps, step))
         if step % LOG_EVERY == 0 or state.step == steps:
-            _log(job, state, [{name: float(t) for name, t in seed.items()} for seed in terms])
+            _log(job, state, numbers(terms))
         if stop_requested() or time.monotonic() - saved > job.save_every:
+            engine.sync(state)
             save_state(path, state, job.identity)
             saved = time.monotonic()
             check_stop()
+    engine.sync(state)
     report(job.identity, job.title, state.step, steps)
 
 
@@ -115,6 +132,14 @@ def _log(job: Job, state: TrainState, terms: list[dict[str, float]]) -> None:
     report(job.identity, job.title, state.step, job.training.steps, f"mse {mse:.3g}")
 
 
+def _say_waiting(job: Job, spent: Spent) -> None:
+    if job.ahead and spent.seconds > WAITING_SECONDS and spent.share > WAITING_SHARE:
+        warn(
+            f"{job.title}: {spent.share:.0%} of {spent.seconds:.0f} s went by waiting for rows from the disk; "
+            "put the results folder on a faster one"
+        )
+
+
 def _resume(path: Path, job: Job) -> TrainState | None:
     return load_state(path, job.identity) if path.exists() else None
 
@@ -123,5 +148,5 @@ def copy_state(state: TrainState) -> TrainState:
     """A deep copy."""
     copies = [{name: t.clone() for name, t in group.items()} for group in (state.parameters, state.m, state.v)]
     history = {name: dict(rows) for name, rows in state.history.items()}
-    last = state.last_fired_SF.clone()
-    return TrainState(copies[0], copies[1], copies[2], last, state.step, history, dict(state.snapshots))
+    last, notes = state.last_fired_SF.clone(), (history, dict(state.snapshots), dict(state.choices))
+    return TrainState(copies[0], copies[1], copies[2], last, state.step, *notes)

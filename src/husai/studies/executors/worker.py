@@ -40,7 +40,7 @@ def compute(work: Work, root: Path) -> RunRecord:
             config=work.fields,
             seeds=outcome.seeds,
             parents=work.parents,
-            provenance=provenance(started, time.monotonic() - clock),
+            provenance=provenance(started, time.monotonic() - clock, parts=outcome.seconds),
             measurements=tuple(outcome.measurements),
             facts=outcome.facts,
         )

@@ -17,7 +17,6 @@ from husai.activations.stream import Batches, Feed
 from husai.seeds import Role
 from husai.store.tensors import load_arrays
 from husai.training.config import TrainingConfig
-from husai.training.trainer import BatchAt
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,7 @@ class Rows:
     held_out_index: np.ndarray
     groups_N: np.ndarray | None
 
-    def batches(self, training: TrainingConfig, seeds: tuple[int, ...], root: int, parts: int) -> BatchAt:
+    def feed(self, training: TrainingConfig, seeds: tuple[int, ...], root: int, parts: int) -> Feed:
         """Scaled batches [S, B, D] as a pure function of the step; `parts` disjoint parts where data are not shared."""
         batches = Batches(
             len(self.cache),
@@ -42,7 +41,7 @@ class Rows:
             pool=self.train_index,
             groups_N=self.groups_N,
         )
-        return Feed(self.cache, batches, self.scaling).batch
+        return Feed(self.cache, batches, self.scaling)
 
     def held_out(self) -> Tensor:
         """Held-out rows [N, D] in the units of the activations (all rows when none were held out)."""

@@ -9,6 +9,7 @@ import torch
 from pydantic import TypeAdapter
 
 from husai.activations.guards import check_rows, row_facts
+from husai.activations.supply import Spent
 from husai.config import content_hash
 from husai.events import warn
 from husai.saes.config import AnySAEConfig, SAEConfig, check_sizes
@@ -35,9 +36,9 @@ def run(work: Work) -> Outcome:
     for text in warnings:
         warn(text)
     parts = len(seeds) if training.data == "disjoint" else 1
-    batch_at = rows.batches(training, seeds, root, parts)
+    feed = rows.feed(training, seeds, root, parts)
     identity = trajectory_id(work)
-    job = Job(config, training, rows.cache.d_in, seeds, root, batch_at, identity, work.title)
+    job = Job(config, training, rows.cache.d_in, seeds, root, feed.batch, identity, work.title, ahead=feed.look_ahead)
     trained = train(job, work.draft, _earlier(work, training, identity))
     mean = torch.from_numpy(rows.scaling.mean_D)
     stack = trained.stack(job, mean, rows.scaling.factor, rows.scaling.hook_name)
@@ -49,8 +50,15 @@ def run(work: Work) -> Outcome:
         "warnings": warnings,
         "rows": row_facts(rows.cache.manifest, config.d_sae),
         "threads": 1,
+        "row_order": feed.batches.how,
     }
-    return Outcome(_measurements(rows, stack, training, trained.final), facts, {"seeds": list(seeds), "root": root})
+    made = _measurements(rows, stack, training, trained.final)
+    return Outcome(made, facts, {"seeds": list(seeds), "root": root}, seconds=_seconds(trained.spent))
+
+
+def _seconds(spent: Spent) -> dict[str, float]:
+    """What differs from run to run, and belongs to the provenance; nothing where all steps were there already."""
+    return {"steps": spent.seconds, "waiting_for_rows": spent.waiting} if spent.seconds else {}
 
 
 def trajectory_id(work: Work) -> str:

@@ -11,28 +11,45 @@ from husai.training.engines.reference import ReferenceEngine
 
 
 def choose(config: AnySAEConfig, training: TrainingConfig, coupling: Coupling | None = None) -> tuple[Engine, str]:
-    """The engine for a configuration and why it was chosen.
+    """The engine for a configuration and why it was chosen; `engine.how` says how it computes.
 
     Raises:
         UserError: an engine was asked for by name that cannot run the configuration.
     """
-    if training.engine == "reference":
+    asked, refused = training.engine, ""
+    if asked == "reference":
         return ReferenceEngine(config, training, coupling), "asked for"
-    refused = _cpu_refuses(config, coupling)
-    if not refused:
-        from husai.training.engines.cpu import CpuEngine
-
-        engine = CpuEngine(config, training)
-        return engine, f"{'asked for' if training.engine == 'cpu' else 'sparse codes'}; {engine.how}"
-    if training.engine == "cpu":
-        raise UserError(f"engine cpu cannot run this: {refused}; leave training.engine at auto")
+    for name, (make, reason) in FASTEST_FIRST.items():
+        if asked in ("auto", name):
+            found = make(config, training, coupling)
+            if not isinstance(found, str):
+                return found, "asked for" if asked == name else reason
+            refused = found
+    if asked != "auto":
+        raise UserError(f"engine {asked} cannot run this: {refused}; leave training.engine at auto")
     return ReferenceEngine(config, training, coupling), refused
 
 
-def _cpu_refuses(config: AnySAEConfig, coupling: Coupling | None) -> str:
-    """Why the engine `cpu` cannot run a configuration; empty when it can."""
+def _cuda(config: AnySAEConfig, training: TrainingConfig, coupling: Coupling | None) -> Engine | str:
+    """The engine, or why it cannot run a configuration."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return "torch finds no CUDA device here"
+    try:
+        from husai.training.engines.cuda import CudaEngine
+    except ImportError as error:
+        return f"triton cannot be imported ({error})"
+    return CudaEngine.refuses(config, coupling) or CudaEngine(config, training)
+
+
+def _cpu(config: AnySAEConfig, training: TrainingConfig, coupling: Coupling | None) -> Engine | str:
+    """The engine, or why it cannot run a configuration."""
     try:
         from husai.training.engines.cpu import CpuEngine
     except ImportError as error:
         return f"numba cannot be imported ({error})"
-    return CpuEngine.refuses(config, coupling)
+    return CpuEngine.refuses(config, coupling) or CpuEngine(config, training)
+
+
+FASTEST_FIRST = {"cuda": (_cuda, "sparse codes and a CUDA device"), "cpu": (_cpu, "sparse codes")}

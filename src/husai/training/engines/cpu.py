@@ -15,7 +15,7 @@ from torch import Tensor
 from husai.saes.config import AnySAEConfig, TopKConfig
 from husai.training.config import TrainingConfig
 from husai.training.coupling.coupling import Coupling
-from husai.training.engines.engine import SeedTerms
+from husai.training.engines.engine import SeedTerms, refuses_all_but_topk
 from husai.training.engines.screening import Rounded, Screen, multiplies_bfloat16, tile_rows
 from husai.training.engines.seed_step import Moments, Scratch, SeedArrays, SeedStep, Workspace
 from husai.training.engines.threads import Lanes
@@ -51,9 +51,10 @@ class CpuEngine:
     @staticmethod
     def refuses(config: AnySAEConfig, coupling: Coupling | None) -> str:
         """TopK without coupling is supported."""
-        if not isinstance(config, TopKConfig):
-            return f"{config.kind} has no fixed number of active latents"
-        return f"the coupling {coupling.name} needs all decoders at once" if coupling is not None else ""
+        return refuses_all_but_topk(config, coupling)
+
+    def sync(self, state: TrainState) -> None:
+        """Nothing to do: steps work on the tensors of the state."""
 
     def step(self, state: TrainState, x_SBD: Tensor, lr: float) -> SeedTerms:
         """Seeds apart, one to a lane; those left over when the lanes are dealt out share all lanes."""

@@ -25,6 +25,7 @@ class ReferenceEngine:
     """Engine `reference`: supports every architecture and every coupling."""
 
     name = "reference"
+    how = "autograd"
 
     def __init__(self, config: AnySAEConfig, training: TrainingConfig, coupling: Coupling | None = None) -> None:
         self.config, self.training, self.coupling = config, training, coupling
@@ -33,6 +34,9 @@ class ReferenceEngine:
     def refuses(self, config: AnySAEConfig, coupling: Coupling | None) -> str:
         """Nothing is refused."""
         return ""
+
+    def sync(self, state: TrainState) -> None:
+        """Nothing to do: steps work on the tensors of the state."""
 
     def step(self, state: TrainState, x_SBD: Tensor, lr: float) -> SeedTerms:
         """Gradients by autograd, dense Adam, then the architecture's constraint."""

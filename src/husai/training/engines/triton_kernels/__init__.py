@@ -1,0 +1,1 @@
+"""Loops of the engine `cuda`, written in Triton. Importing them needs the optional package triton."""
