@@ -84,7 +84,9 @@ def test_own_neighbours() -> None:
     fine = nearest_neighbour(np.eye(4))
     assert fine.mean == 0 and not fine.collapsed and "0.000" in fine.words()
     flipped = nearest_neighbour(np.array([[1.0, 0], [-1.0, 0]]))
-    assert flipped.signed_F == pytest.approx([-1, -1]) and flipped.collapsed
+    assert flipped.signed_F == pytest.approx([-1, -1]) and not flipped.collapsed  # one direction, both signs
+    copies = nearest_neighbour(np.array([[1.0, 0], [1.0, 0.1]]))
+    assert copies.share_close == 1 and copies.collapsed
     mixed = nearest_neighbour(np.vstack([np.eye(6), np.eye(6)[:1]]))
     assert mixed.share_close == pytest.approx(2 / 7) and not mixed.collapsed
 

@@ -20,8 +20,8 @@ from husai.studies.study import Controls, Study
 SMOKE_MODEL = "53fa73f25346b2ea"
 SMOKE_TARGET = "ea32f1f1491e15c1"
 SMOKE_STACK = "7885f6b70ee1502e"
-SMOKE_MEASURE = "31d3380a665d3d72"
-SMOKE_ALL = "70896cecd47f58d5"
+SMOKE_MEASURE = "f6b0e2c3ad2720be"
+SMOKE_ALL = "81bceb6cfd9e0aed"
 
 
 @pytest.fixture(scope="module")

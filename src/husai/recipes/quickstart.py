@@ -34,7 +34,7 @@ def study() -> Study:
         target=CapturedSource(
             task=ModularConfig(operation="addition", p=113, train_fraction=0.7),
             model=TransformerConfig(n_layers=1, d_model=128, n_heads=4, d_mlp=512),
-            pretrain=PretrainConfig(batch=1024, lr=1e-3, weight_decay=1.0),
+            pretrain=PretrainConfig(batch=1024, lr=1e-3, weight_decay=0.3),
             hook_name="blocks.0.hook_resid_post",
             positions="read",
         ),
@@ -45,8 +45,8 @@ def study() -> Study:
         ),
         factor="k",
         seeds=5,
-        training=TrainingConfig(steps=6000, batch=448, lr=1.1e-2, eps=3e-2),
-        max_steps=6000,
+        training=TrainingConfig(steps=8000, batch=448, lr=1.1e-2, eps=3e-2),
+        max_steps=8000,
         margin=0.05,
         remarks=(CIRCULAR, CHOSEN),
     )

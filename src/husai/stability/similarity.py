@@ -89,7 +89,8 @@ class OwnNeighbour:
     """Each feature's largest cosine with another feature of the *same* dictionary.
 
     `signed_F` and `abs_F` are [F] (NaN in a dictionary of one feature). A collapsed dictionary matches anything:
-    `collapsed` is set when at least half of its features have a neighbour with abs cosine >= .9.
+    `collapsed` is set when at least half of its features have a neighbour with cosine >= .9. The sign counts, as in the
+    primary statistic: a pair w, -w is how a code without negative values writes one direction, not a copy.
     """
 
     signed_F: Floats
@@ -119,7 +120,7 @@ def own_neighbour(a: Rows, tile: int | None = None) -> OwnNeighbour:
         nan_F = np.full(len(a), np.nan)
         return OwnNeighbour(nan_F, nan_F.copy(), None, None, False)
     signed_F, abs_F = _own_largest(a) if held_whole(len(a), len(a)) else own_largest(a, tile)
-    close = float((abs_F >= COLLAPSED_AT).mean())
+    close = float((signed_F >= COLLAPSED_AT).mean())
     return OwnNeighbour(signed_F, abs_F, float(abs_F.mean()), close, close >= 0.5)
 
 
