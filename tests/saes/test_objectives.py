@@ -6,14 +6,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from husai.saes.config import AnySAEConfig, ReluL1Config, TopKConfig
-from husai.saes.parameters import CORE, Parameters, initial
+from husai.saes.config import AnySAEConfig, JumpReluConfig, ReluL1Config, TopKConfig
+from husai.saes.parameters import CORE, Parameters
 from husai.saes.registry import architecture
 
 
 def ready(config: AnySAEConfig, d_in: int = 8, rows: int = 16) -> tuple[Parameters, Tensor]:
     generator = torch.Generator().manual_seed(3)
-    p = {name: t.double() for name, t in initial(d_in, config.d_sae, False, generator).items()}
+    untied = config.model_copy(update={"tied_init": False})
+    p = {name: t.double() for name, t in architecture(config).init(untied, d_in, generator).items()}
     p["b_enc"] = 0.1 * torch.randn(config.d_sae, generator=generator, dtype=torch.float64)
     p["b_dec"] = 0.1 * torch.randn(d_in, generator=generator, dtype=torch.float64)
     x = torch.randn(rows, d_in, generator=generator, dtype=torch.float64)
@@ -47,7 +48,9 @@ def test_l1_is_a_sum_over_latents_weighted_by_decoder_norm() -> None:
     assert float(again["l1"].detach()) == pytest.approx(2 * float(terms["l1"].detach()))
 
 
-@pytest.mark.parametrize("config", [TopKConfig(d_sae=20, k=3), ReluL1Config(d_sae=20, l1=0.1)])
+@pytest.mark.parametrize(
+    "config", [TopKConfig(d_sae=20, k=3), ReluL1Config(d_sae=20, l1=0.1), JumpReluConfig(d_sae=20)]
+)
 def test_the_reconstruction_moves_every_parameter(config: AnySAEConfig) -> None:
     p, x = ready(config)
     terms, _ = architecture(config).objective(config, p, x, nobody_dead(config))

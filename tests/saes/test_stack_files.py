@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from husai.errors import Refused, UserError
-from husai.saes.config import AnySAEConfig, ReluL1Config, TopKConfig, check_sizes
+from husai.saes.config import AnySAEConfig, JumpReluConfig, ReluL1Config, TopKConfig, check_sizes
 from husai.saes.controls import pca_directions, permuted_decoder, random_decoder, untrained
 from husai.saes.stack import SAEStack, load_stack
 from husai.seeds import Role
@@ -17,7 +17,11 @@ from husai.store.tensors import load_arrays, read_metadata, save_arrays
 from husai.training.config import TrainingConfig
 from husai.training.state import start
 
-CONFIGS: list[AnySAEConfig] = [TopKConfig(d_sae=20, k=3), ReluL1Config(d_sae=20, l1=0.2, decoder_norm="free")]
+CONFIGS: list[AnySAEConfig] = [
+    TopKConfig(d_sae=20, k=3),
+    ReluL1Config(d_sae=20, l1=0.2, decoder_norm="free"),
+    JumpReluConfig(d_sae=20),
+]
 
 
 def made(config: AnySAEConfig) -> SAEStack:
@@ -59,6 +63,7 @@ def changed(path: Path, **arrays: np.ndarray | None) -> Path:
     ("arrays", "says"),
     [
         ({"W_dec": None}, "W_dec is missing"),
+        ({"gate": np.zeros((2, 20), np.float32)}, "gate does not belong to topk"),
         ({"scaling__mean": None}, "scaling is missing"),
         ({"W_enc": np.zeros((2, 8, 20), np.float32)}, "W_enc has shape"),
         ({"b_enc": np.full((2, 20), np.nan, np.float32)}, "b_enc holds NaN"),

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from husai import events
 from husai.activations.stream import Batches, Feed
 from husai.errors import Interrupted, UserError
-from husai.saes.config import AnySAEConfig, ReluL1Config, TopKConfig
+from husai.saes.config import AnySAEConfig, JumpReluConfig, ReluL1Config, TopKConfig
 from husai.seeds import Role
 from husai.training.config import TrainingConfig
 from husai.training.schedules import is_snapshot, learning_rate, trunk_end
@@ -22,7 +22,11 @@ from husai.training.state import TrainState, load_state
 from husai.training.trainer import TRUNK, Job, Trained, train
 
 X = np.random.default_rng(0).normal(size=(300, 10)).astype(np.float32)
-CONFIGS: list[AnySAEConfig] = [TopKConfig(d_sae=23, k=3, aux_k=5, dead_after=200), ReluL1Config(d_sae=23, l1=0.1)]
+CONFIGS: list[AnySAEConfig] = [
+    TopKConfig(d_sae=23, k=3, aux_k=5, dead_after=200),
+    ReluL1Config(d_sae=23, l1=0.1),
+    JumpReluConfig(d_sae=23, bandwidth=0.1),
+]
 
 
 def job(config: AnySAEConfig, seeds: tuple[int, ...], steps: int, **training: object) -> Job:

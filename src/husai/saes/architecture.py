@@ -19,6 +19,10 @@ class Architecture(Protocol[C]):
 
     source: str
 
+    def shapes(self, config: C, d_in: int) -> dict[str, tuple[int, ...]]:
+        """Shape of each parameter of one seed."""
+        ...
+
     def init(self, config: C, d_in: int, generator: torch.Generator) -> Parameters:
         """Parameters of one seed at step 0."""
         ...

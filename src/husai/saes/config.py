@@ -40,8 +40,23 @@ class ReluL1Config(Config):
     dead_after: int = Field(default=10_000, ge=1)
 
 
-SAEConfig = Annotated[TopKConfig | ReluL1Config, Field(discriminator="kind")]
-AnySAEConfig = TopKConfig | ReluL1Config
+class JumpReluConfig(Config):
+    """JumpReLU: a learned threshold per latent (2407.14435). Lengths are in units of sqrt(d_in), see `jumprelu.py`."""
+
+    kind: Literal["jumprelu"] = "jumprelu"
+    d_sae: int = Field(default=256, ge=1)
+    l0_coefficient: float = Field(default=1e-3, ge=0, description="weight of L0, relative to the variance of the rows")
+    l0_target: float | None = Field(default=None, gt=0, description="L0 to be held; none: the penalty is linear in L0")
+    threshold: float = Field(default=1e-3, gt=0, description="of every latent at step 0")
+    bandwidth: float = Field(default=1e-3, gt=0, description="width of the rectangle that gives thresholds a slope")
+    decoder_norm: DecoderNorm = "unit"
+    tied_init: bool = True
+    freeze: Freeze = "none"
+    dead_after: int = Field(default=10_000, ge=1)
+
+
+SAEConfig = Annotated[TopKConfig | ReluL1Config | JumpReluConfig, Field(discriminator="kind")]
+AnySAEConfig = TopKConfig | ReluL1Config | JumpReluConfig
 
 
 def check_sizes(config: AnySAEConfig, d_in: int) -> list[str]:

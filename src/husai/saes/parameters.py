@@ -22,6 +22,11 @@ def initial(d_in: int, d_sae: int, tied: bool, generator: torch.Generator) -> Pa
     return {"W_enc": W_enc, "b_enc": torch.zeros(d_sae), "W_dec": W_dec, "b_dec": torch.zeros(d_in)}
 
 
+def core_shapes(d_sae: int, d_in: int) -> dict[str, tuple[int, ...]]:
+    """Shapes of the parameters that every architecture has."""
+    return {"W_enc": (d_sae, d_in), "b_enc": (d_sae,), "W_dec": (d_sae, d_in), "b_dec": (d_in,)}
+
+
 def unit_rows(W_FO: Tensor) -> Tensor:
     """Rows divided by their norm; a zero row stays zero."""
     return W_FO / W_FO.norm(dim=-1, keepdim=True).clamp_min(1e-12)

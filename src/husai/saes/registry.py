@@ -7,10 +7,11 @@ from typing import Any
 from husai.errors import unknown
 from husai.saes.architecture import Architecture
 from husai.saes.config import AnySAEConfig
+from husai.saes.jumprelu import JumpRelu
 from husai.saes.relu_l1 import ReluL1
 from husai.saes.topk import TopK
 
-ARCHITECTURES: dict[str, Architecture[Any]] = {"topk": TopK(), "relu_l1": ReluL1()}
+ARCHITECTURES: dict[str, Architecture[Any]] = {"topk": TopK(), "relu_l1": ReluL1(), "jumprelu": JumpRelu()}
 
 
 def architecture(config: AnySAEConfig) -> Architecture[Any]:

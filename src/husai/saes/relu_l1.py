@@ -14,13 +14,17 @@ from torch import Tensor
 from husai.saes.architecture import Terms
 from husai.saes.codes import DenseCodes, decode
 from husai.saes.config import ReluL1Config
-from husai.saes.parameters import Parameters, initial, pre_activations, squared_error, unit_rows
+from husai.saes.parameters import Parameters, core_shapes, initial, pre_activations, squared_error, unit_rows
 
 
 class ReluL1:
     """Architecture `relu_l1`: dense codes, sparsity through the penalty."""
 
     source = "transformer-circuits.pub 2023/monosemantic-features and the April 2024 update"
+
+    def shapes(self, config: ReluL1Config, d_in: int) -> dict[str, tuple[int, ...]]:
+        """The core."""
+        return core_shapes(config.d_sae, d_in)
 
     def init(self, config: ReluL1Config, d_in: int, generator: torch.Generator) -> Parameters:
         """Unit Gaussian decoder rows, tied encoder by default, biases 0."""

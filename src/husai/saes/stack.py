@@ -14,7 +14,7 @@ from torch import Tensor
 from husai.errors import UserError
 from husai.saes.codes import Codes, decode
 from husai.saes.config import AnySAEConfig, SAEConfig
-from husai.saes.parameters import CORE, Parameters
+from husai.saes.parameters import Parameters
 from husai.saes.registry import architecture
 from husai.store.tensors import load_arrays, read_metadata, save_arrays
 
@@ -139,13 +139,12 @@ def _read_config(path: Path, meta: dict[str, str]) -> AnySAEConfig:
 
 
 def _check(path: Path, config: AnySAEConfig, seeds: int, d_in: int, arrays: dict[str, np.ndarray]) -> None:
-    F = config.d_sae
-    shapes = {"W_enc": (seeds, F, d_in), "b_enc": (seeds, F), "W_dec": (seeds, F, d_in), "b_dec": (seeds, d_in)}
-    missing = [name for name in CORE if name not in arrays]
-    if missing:
-        raise UserError(f"{path}: tensor {missing[0]} is missing")
+    shapes = architecture(config).shapes(config, d_in)
+    if odd := sorted(shapes.keys() ^ arrays.keys()):
+        what = "is missing" if odd[0] in shapes else f"does not belong to {config.kind}"
+        raise UserError(f"{path}: tensor {odd[0]} {what}")
     for name, array in arrays.items():
-        if name in shapes and array.shape != shapes[name]:
-            raise UserError(f"{path}: {name} has shape {array.shape}, expected {shapes[name]}")
+        if array.shape != (seeds, *shapes[name]):
+            raise UserError(f"{path}: {name} has shape {array.shape}, expected {(seeds, *shapes[name])}")
         if not np.isfinite(array).all():
             raise UserError(f"{path}: {name} holds NaN or infinite values")

@@ -16,7 +16,7 @@ from torch import Tensor
 from husai.saes.architecture import Terms
 from husai.saes.codes import SparseCodes, decode
 from husai.saes.config import TopKConfig
-from husai.saes.parameters import Parameters, initial, pre_activations, squared_error, unit_rows
+from husai.saes.parameters import Parameters, core_shapes, initial, pre_activations, squared_error, unit_rows
 from husai.saes.select import largest
 
 
@@ -24,6 +24,10 @@ class TopK:
     """Architecture `topk`: sparse codes with `k` latents per row."""
 
     source = "arXiv 2406.04093"
+
+    def shapes(self, config: TopKConfig, d_in: int) -> dict[str, tuple[int, ...]]:
+        """The core."""
+        return core_shapes(config.d_sae, d_in)
 
     def init(self, config: TopKConfig, d_in: int, generator: torch.Generator) -> Parameters:
         """Unit Gaussian decoder rows, tied encoder by default, biases 0."""
