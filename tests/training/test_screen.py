@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from husai.training.engines.kernels.rounding import centre_rows
 from husai.training.engines.kernels.rows import code_rows
+from husai.training.engines.kernels.screen import kth_bits
 from husai.training.engines.screening import Found, Rounded, Screen, tile_rows
 
 KINDS = ("gaussian", "outlying dimensions", "shared sparse", "copies", "heavy rows", "large mean")
@@ -81,6 +84,17 @@ def test_the_screen_loses_nothing_in_float64() -> None:
 def test_the_screen_leaves_a_handful_of_candidates() -> None:
     assert check("gaussian", 1000, 256, 4096, 32, rounded=True, seed=3) < 60
     assert check("gaussian", 1000, 256, 4096, 32, rounded=False, seed=3) < 36
+
+
+@given(st.lists(st.integers(-0x8000, 0x7FFE), min_size=1, max_size=200), st.integers(1, 40), st.integers(0, 0x7FFF))
+def test_the_threshold_is_reached_by_k_and_hardly_more_wherever_the_search_begins(bits, k: int, guess: int) -> None:
+    values = np.array(bits, np.int16)
+    found = kth_bits(values, k, np.int32(guess))
+    if (values > 0).sum() < k:
+        assert found == 0
+        return
+    assert found > 0 and (values >= found).sum() >= k
+    assert (values >= found).sum() <= k + k // 8 or (values > found).sum() < k  # more only where there are ties
 
 
 def test_ties_go_to_the_lowest_number() -> None:

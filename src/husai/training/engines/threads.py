@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
@@ -38,14 +39,32 @@ class Lanes:
         return pool
 
     def share(self, items: Iterable[int], task: Callable[[int, int], None]) -> None:
-        """Call `task(lane, item)` for all items, dealt out in turn."""
+        """Call `task(lane, item)` for all items, dealt out in turn; a lane that is through takes from the others.
+
+        A lane gets the same items first in every step, whose data are in its cache; a core that is busy elsewhere
+        keeps nobody waiting.
+        """
         todo = list(items)
-        self.run(lambda lane: _all(task, lane, todo[lane :: self.count]))
+        dealt = [deque(todo[lane :: self.count]) for lane in range(self.count)]
+        self.run(lambda lane: _work(task, lane, dealt))
 
 
-def _all(task: Callable[[int, int], None], lane: int, items: list[int]) -> None:
-    for item in items:
+def _work(task: Callable[[int, int], None], lane: int, dealt: list[deque[int]]) -> None:
+    for item in _left(dealt[lane].popleft):
         task(lane, item)
+    for other in dealt:
+        for item in _left(other.pop):
+            task(lane, item)
+
+
+def _left(take: Callable[[], int]) -> Iterator[int]:
+    """What is left of a deal, until another lane has taken the last."""
+    while True:
+        try:
+            item = take()
+        except IndexError:
+            return
+        yield item
 
 
 def _compute_alone(met: Barrier) -> None:

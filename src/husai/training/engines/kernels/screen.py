@@ -42,33 +42,37 @@ def count_reaching(values_N, threshold):
 
 
 @compiled
-def kth_bits(maxima_N, k):
-    """A number not above the k-th largest, and equal to it unless it is not positive (int16 bits of bfloat16)."""
-    low, high = np.int16(0), np.int16(0x7FFF)
-    if count_reaching(maxima_N, np.int16(1)) < k:
-        return low
-    low = np.int16(1)
+def kth_bits(maxima_N, k, guess):
+    """A number that k and hardly more of the maxima reach, 0 if fewer than k are positive (int16 bits of bfloat16).
+
+    The search begins at `guess`: what one row needs is near what the row before it needed.
+    """
+    low, high, step, middle = np.int32(0), np.int32(0x7FFF), np.int32(16), np.int32(guess)
     while high - low > 1:
-        middle = np.int16((np.int32(low) + np.int32(high)) >> 1)
-        reached = count_reaching(maxima_N, middle)
+        if middle <= low or middle >= high:
+            middle = (low + high) >> 1
+        reached = count_reaching(maxima_N, np.int16(middle))
         if reached >= k:
             low = middle
-            if reached == k:
+            if reached <= k + k // 8:
                 break
+            middle += step
         else:
             high = middle
+            middle -= step
+        step *= 2
     return low
 
 
 @compiled
-def groups_reaching(maxima_CL, threshold, groups_N):
-    """Numbers of the groups whose maximum is not below the threshold; without branches, which could not be foretold."""
-    count, n = 0, 0
+def groups_reaching(maxima_CL, size, threshold, groups_N):
+    """First elements of groups whose maximum is not below the threshold; without branches: none could be foretold."""
+    count, lanes = 0, maxima_CL.shape[1]
     for c in range(maxima_CL.shape[0]):
-        for j in range(maxima_CL.shape[1]):
-            groups_N[count] = n
+        first = np.int32(c * size * lanes)
+        for j in range(lanes):
+            groups_N[count] = first + np.int32(j)
             count += maxima_CL[c, j] >= threshold
-            n += 1
     return count
 
 
@@ -76,11 +80,17 @@ def groups_reaching(maxima_CL, threshold, groups_N):
 def collect(z_BF, b, size, maxima_CL, threshold, groups_N, found_BC):
     """Numbers of the elements of row b not below the threshold, ascending; -1 if there may not be room for them."""
     lanes, width, count = maxima_CL.shape[1], z_BF.shape[1], 0
-    for n in range(groups_reaching(maxima_CL, threshold, groups_N)):
-        chunk, lane = groups_N[n] // lanes, groups_N[n] % lanes
+    groups = groups_reaching(maxima_CL, size, threshold, groups_N)
+    if size == 1:  # a group is an element
+        if groups > found_BC.shape[1]:
+            return -1
+        for n in range(groups):
+            found_BC[b, n] = groups_N[n]
+        return groups
+    for n in range(groups):
         if count + size > found_BC.shape[1]:
             return -1
-        for f in range(chunk * size * lanes + lane, min((chunk + 1) * size * lanes, width), lanes):
+        for f in range(groups_N[n], min(groups_N[n] + size * lanes, width), lanes):
             found_BC[b, count] = f
             count += z_BF[b, f] >= threshold
     sort_ascending(found_BC, b, count)
@@ -123,10 +133,11 @@ def screen_rounded(z_BF, k, size, rows, weights, output_error, maxima_CL, groups
     size_B, error_B = rows
     bias_error, weight_size, weight_error = weights
     value, bits_of = scratch
-    maxima_N = maxima_CL.reshape(maxima_CL.size)
+    maxima_N, reached = maxima_CL.reshape(maxima_CL.size), np.int32(0)
     for b in range(z_BF.shape[0]):
         group_maxima(z_BF, b, size, np.int16(-0x8000), maxima_CL)
-        bits_of[0] = np.uint32(kth_bits(maxima_N, k)) << np.uint32(16)
+        reached = kth_bits(maxima_N, k, reached)
+        bits_of[0] = np.uint32(reached) << np.uint32(16)
         m = SIGMAS * np.sqrt(size_B[b] * weight_error + error_B[b] * weight_size) + bias_error
         threshold = max(((1 - output_error) * value[0] - 2 * m) / (1 + output_error), -m * (1 + output_error))
         value[0] = np.float32(threshold)
