@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from husai.stability.pairwise import pairwise
-from husai.studies.caveats import Condition, caveats, conditions
+from husai.studies.caveats import Condition, caveats, conditions, unequal_budgets
 from husai.studies.evidence import concerns, gather
 from husai.studies.plan import plan
 
@@ -134,3 +134,9 @@ def test_conditions_are_read_from_the_records_of_the_final_budget(studies, tmp_p
     folders = {record.id: folder for record, folder in built.upstream.values()}
     said = [c.text for c in concerns(gather(design, folders, records))]
     assert len(said) == 2 + 2 * 6 and built.record.facts["caveats"] == said
+
+
+def test_arms_that_were_trained_for_different_lengths_are_named() -> None:
+    (found,) = unequal_budgets({"k2": 5000, "k8": 2500})
+    assert found.text.endswith("each until it had converged: k2 5000, k8 2500") and not found.blocks
+    assert unequal_budgets({"k2": 2500, "k8": 2500}) == []

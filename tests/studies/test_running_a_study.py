@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+from types import SimpleNamespace
 
 import pytest
 
@@ -35,12 +37,43 @@ def study(tiny_study):
     return tiny_study(seeds=2)
 
 
+@pytest.mark.parametrize(
+    ("enough", "tried"),
+    [
+        ({"k1": 80, "k3": 20}, [(20, 20), (40, 20), (80, 20)]),
+        ({"k1": 40, "k3": 80}, [(20, 20), (40, 40), (40, 80)]),
+        ({"k1": 20, "k3": 10**6}, [(20, 20), (20, 40), (20, 80)]),  # up to the cap, and marked
+    ],
+)
+def test_each_arm_is_trained_until_it_has_converged_on_every_source(tmp_path, study, monkeypatch, enough, tried):
+    """One source is settled from the start: it is trained as long as the other all the same."""
+    run, seen = Run(study.model_copy(update={"max_steps": 80}), tmp_path), []
+
+    def conclude(made, folders, records):
+        seen.append(tuple(made.budgets.values()))
+        assert set(made.stacks) == {
+            (source, arm, steps)
+            for source, (arm, budget) in itertools.product(made.sources, made.budgets.items())
+            for steps in (budget // 2, budget)
+        }
+        slow = {arm: steps < enough[arm] for arm, steps in made.budgets.items()}
+        trained = {("target", arm): SimpleNamespace(converged=not slow[arm]) for arm in slow}
+        return SimpleNamespace(trained=trained | {("gaussian", arm): SimpleNamespace(converged=True) for arm in slow})
+
+    monkeypatch.setattr("husai.studies.runner.conclude", conclude)
+    monkeypatch.setattr(run, "_nodes", lambda nodes, ledger: None)
+    made, _ = run._until_converged(Ledger(tmp_path))
+    assert seen == tried and tuple(made.budgets.values()) == tried[-1]
+
+
 def test_from_the_first_budget_to_the_report(tmp_path, study):
     heard = Heard()
     with events.listening(heard):
         folder, record = Run(study, tmp_path).start()
-    assert any(line.startswith("not converged at 20 steps, going on: target k1, ") for line in heard.lines)
-    assert record.facts["steps"] == 40
+    for arm in ("k1", "k3"):
+        said = f"{arm} has not converged at 20 steps, going on to 40: target, "
+        assert any(line.startswith(said) for line in heard.lines)
+    assert [budget["steps"] for budget in record.facts["budgets"]] == [40, 40]
     assert read_record(folder) == record.model_validate(json.loads(record.model_dump_json()))
     assert is_complete(folder)
     assert folder.name.startswith("tiny_") and folder.name.endswith(record.id[:8])

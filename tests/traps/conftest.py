@@ -33,7 +33,7 @@ class SmallRun:
 
     def measure(self, source: str, arm: str) -> RunRecord:
         """Record of the measure node at the full budget."""
-        return self.records[self.plan.measures[source, arm, self.plan.steps].id]
+        return self.records[self.plan.final[source, arm].id]
 
 
 @pytest.fixture

@@ -45,8 +45,8 @@ def study() -> Study:
         ),
         factor="k",
         seeds=5,
-        training=TrainingConfig(steps=8000, batch=448, lr=1.1e-2, eps=3e-2),
-        max_steps=8000,
+        training=TrainingConfig(steps=2500, batch=448, lr=1.1e-2, eps=3e-2, decay=0.5),
+        max_steps=10_000,
         margin=0.05,
         remarks=(CIRCULAR, CHOSEN),
     )

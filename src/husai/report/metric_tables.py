@@ -129,16 +129,17 @@ def provenance(view: View) -> list[tuple[Cell, Cell]]:
 
 
 def settings(view: View) -> list[tuple[Cell, Cell]]:
-    """What was declared before the study ran, and the budget it ended with."""
+    """What was declared before the study ran, and the budgets it ended with."""
     names = {
-        "steps": "facts.steps", "margin": "config.margin", "factor": "config.factor", "seeds": "config.seeds",
+        "margin": "config.margin", "factor": "config.factor", "seeds": "config.seeds",
         "root seed": "config.root_seed", "engine": "facts.engine", "why this engine": "facts.why_engine",
     }  # fmt: skip
     budgets = view.listed("facts.budgets_allowed")
     found: list[tuple[Cell, Cell]] = [
         (label, view.fact(path, ".4g" if label == "margin" else "")) for label, path in names.items()
     ]
-    found.insert(1, ("budgets allowed", tuple(part for budget in budgets for part in (", ", budget))[1:]))
+    found[:0] = [(f"steps, {arm}", view.fact(f"facts.budgets.{i}.steps")) for i, arm in enumerate(view.arms)]
+    found.insert(len(view.arms), ("budgets allowed", tuple(part for budget in budgets for part in (", ", budget))[1:]))
     for name, held in view.plain["config"].get("training", {}).items():
         if not isinstance(held, list | tuple | dict) and name not in ("steps", "engine"):
             form = ".4g" if isinstance(held, float) else ""

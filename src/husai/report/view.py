@@ -120,11 +120,6 @@ class View:
         """Names of the arms."""
         return [arm["name"] for arm in self.record.config["arms"]]
 
-    @property
-    def steps(self) -> int:
-        """Final budget."""
-        return self.facts["steps"]
-
     def arm(self, index: int) -> Words:
         """An arm's name, in its colour."""
         return Words(self.arms[index], f"{self.id}@config.arms.{index}.name", style=f"arm arm-{index}")
@@ -144,8 +139,9 @@ class View:
         return find(self.record, name, scope)
 
     def measure(self, source: str, arm: str) -> Upstream | None:
-        """What was measured of one arm on one source at the final budget."""
-        return self.upstream.get(f"measure {source} {arm} {self.steps}")
+        """What was measured of one arm on one source at its budget."""
+        steps = self.facts["budgets"][self.arms.index(arm)]["steps"]
+        return self.upstream.get(f"measure {source} {arm} {steps}")
 
     def fact(self, path: str, form: str = "") -> Cell:
         """What stands at a path of the study's record."""

@@ -1,7 +1,7 @@
 """References from a page to the records it was made from, and how a number is shown.
 
     <id>#<key of a measurement>      with a part: value, low, high, level, n, unit, reason, no_interval, null, key ...
-    <id>@<path in record.json>       e.g. facts.steps, config.margin, facts.convergence.0.words
+    <id>@<path in record.json>       e.g. facts.data, config.margin, facts.convergence.0.words
     <id>:<file>@<path>               a JSON file of that record's run folder
 
 The report writes them beside every number, the audit follows them: both use what stands here.

@@ -1,4 +1,4 @@
-"""Arms whose dictionaries make the statistic mean less than it seems: collapsed, or mostly dead.
+"""What makes the statistic of an arm mean less than it seems: dictionaries collapsed or mostly dead, unequal training.
 
 M is mcc_signed over alive latents. Dictionaries that all collapsed agree whatever they hold, so that M is too high;
 a single one among sound ones finds no partners, so that M is too low. Where most latents are dead, M speaks of the few
@@ -61,10 +61,9 @@ class Caveat:
 def conditions(plan: Plan, records: Mapping[str, RunRecord]) -> dict[tuple[str, str], Condition]:
     """Condition of every arm on every source at the final budget."""
     found: dict[tuple[str, str], list[RunRecord]] = {}
-    for (source, arm, steps), node in plan.measures.items():
-        if steps == plan.steps:
-            group = RANDOM_MODEL if source.startswith(RANDOM_MODEL_PREFIX) else source
-            found.setdefault((group, arm), []).append(records[node.id])
+    for (source, arm), node in plan.final.items():
+        group = RANDOM_MODEL if source.startswith(RANDOM_MODEL_PREFIX) else source
+        found.setdefault((group, arm), []).append(records[node.id])
     return {key: _condition(measured) for key, measured in found.items()}
 
 
@@ -81,6 +80,14 @@ def _condition(records: list[RunRecord]) -> Condition:
 def _mean(values: list[float | None]) -> float | None:
     known = [v for v in values if v is not None]
     return float(np.mean(known)) if known else None
+
+
+def unequal_budgets(budgets: Mapping[str, int]) -> list[Caveat]:
+    """Arms that converged at different budgets were not trained equally long, on the target and on its controls."""
+    if len(set(budgets.values())) == 1:
+        return []
+    each = ", ".join(f"{arm} {steps}" for arm, steps in budgets.items())
+    return [Caveat(f"the arms were trained for different numbers of steps, each until it had converged: {each}")]
 
 
 def caveats(source: str, arm: str, arms: tuple[str, str], found: Condition, alive: float, every: float) -> list[Caveat]:

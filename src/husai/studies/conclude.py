@@ -32,17 +32,12 @@ COPIED = ("explained_variance", "l0", "dead_share", "alive", "cosine_to_init", "
 
 @dataclass(frozen=True)
 class Conclusion:
-    """Verdict and convergence at one budget, with everything that goes into the study's record."""
+    """Verdict and convergence at the arms' budgets, with everything that goes into the study's record."""
 
     decision: Decision
     trained: Mapping[tuple[str, str], Convergence]
     measurements: tuple[Measurement, ...]
     facts: dict[str, Any]
-
-    @property
-    def converged(self) -> bool:
-        """Whether every arm on every source has converged."""
-        return all(c.converged for c in self.trained.values())
 
 
 def conclude(plan: Plan, folders: Mapping[str, Path], records: Mapping[str, RunRecord]) -> Conclusion:
@@ -111,9 +106,7 @@ def _changes(trained: Mapping[tuple[str, str], Convergence]) -> list[Measurement
 def _copied(plan: Plan, records: Mapping[str, RunRecord]) -> list[Measurement]:
     """What the tables show beside the stability, from the measure nodes of the final budget."""
     made = []
-    for (source, arm, steps), node in plan.measures.items():
-        if steps != plan.steps:
-            continue
+    for (source, arm), node in plan.final.items():
         for measurement in records[node.id].measurements:
             if measurement.name in COPIED and set(measurement.scope) <= {"population"}:
                 scope = measurement.scope | {"source": source, "arm": arm}
@@ -129,7 +122,7 @@ def _facts(
     trained: Mapping[tuple[str, str], Convergence],
 ) -> dict[str, Any]:
     study = plan.study
-    final = [node for (_, _, steps), node in plan.measures.items() if steps == plan.steps]
+    final = list(plan.final.values())
     warnings = {text for node in plan.stacks.values() for text in records[node.id].facts["warnings"]}
     shared = {
         records[n.id].facts["shared_initialisation"] for n in final if records[n.id].facts["initialisation_is_shared"]
@@ -142,7 +135,7 @@ def _facts(
         "convergence": [
             {"source": source, "arm": arm, **c.plain(), "words": c.words()} for (source, arm), c in trained.items()
         ],
-        "steps": plan.steps,
+        "budgets": [{"arm": arm, "steps": steps} for arm, steps in plan.budgets.items()],
         "budgets_allowed": study.budgets,
         "what_varied": what_varied(study.training.vary),
         "data": study.training.data,

@@ -22,7 +22,7 @@ from husai.statistics.intervals import (
 )
 from husai.store.record import RunRecord
 from husai.store.tensors import load_arrays
-from husai.studies.caveats import Caveat, Condition, caveats, conditions
+from husai.studies.caveats import Caveat, Condition, caveats, conditions, unequal_budgets
 from husai.studies.node import Node
 from husai.studies.plan import (
     GAUSSIAN,
@@ -42,21 +42,26 @@ Pairs = dict[tuple[str, str, int, str], np.ndarray]
 
 @dataclass(frozen=True)
 class Measured:
-    """Matrices [S, S] of the statistic and explained variances, by source, arm, budget (and population).
+    """Matrices [S, S] of the statistic and explained variances, by source, arm, steps (and population).
 
+    `budgets` are the arms' by their names; `half` means half of them, wherever it is an argument here.
     `conditions` is what is known of the dictionaries by source and arm, the random models as one source.
     """
 
     study: Study
-    steps: int
+    budgets: Mapping[str, int]
     pairs: Pairs
     ev: Mapping[tuple[str, str, int], float]
     sanity: Sanity
     conditions: Mapping[tuple[str, str], Condition] = field(default_factory=dict)
 
-    def matrix(self, source: str, arm: str, population: str, steps: int | None = None) -> np.ndarray:
+    def steps(self, arm: str, half: bool = False) -> int:
+        """Budget of an arm, or half of it."""
+        return self.budgets[arm] // 2 if half else self.budgets[arm]
+
+    def matrix(self, source: str, arm: str, population: str, half: bool = False) -> np.ndarray:
         """Pairwise statistic of one arm on one source."""
-        return self.pairs[source, arm, steps or self.steps, population]
+        return self.pairs[source, arm, self.steps(arm, half), population]
 
     def arms(self) -> tuple[str, str]:
         """Names of arm a and arm b."""
@@ -82,7 +87,7 @@ def gather(plan: Plan, folders: Mapping[str, Path], records: Mapping[str, RunRec
     sanity: Sanity = "no model"
     if plan.model is not None:
         sanity = "sane" if records[plan.model.id].facts["sanity"]["readable"] else "not sane"
-    return Measured(plan.study, plan.steps, pairs, ev, sanity, conditions(plan, records))
+    return Measured(plan.study, plan.budgets, pairs, ev, sanity, conditions(plan, records))
 
 
 def _comparable(matrix_SS: np.ndarray, node: Node) -> np.ndarray:
@@ -96,34 +101,34 @@ def _comparable(matrix_SS: np.ndarray, node: Node) -> np.ndarray:
     return matrix_SS
 
 
-def stability(m: Measured, source: str, arm: str, population: str = "alive", steps: int | None = None) -> Estimate:
+def stability(m: Measured, source: str, arm: str, population: str = "alive", half: bool = False) -> Estimate:
     """M of one arm on one source; for the random models, over models."""
     if source == RANDOM_MODEL:
-        return nested_pair_mean([m.matrix(s, arm, population, steps) for s in m.random_models])
-    return pair_mean(m.matrix(source, arm, population, steps))
+        return nested_pair_mean([m.matrix(s, arm, population, half) for s in m.random_models])
+    return pair_mean(m.matrix(source, arm, population, half))
 
 
-def difference(m: Measured, source: str, population: str = "alive", steps: int | None = None) -> Estimate:
+def difference(m: Measured, source: str, population: str = "alive", half: bool = False) -> Estimate:
     """M_a - M_b on one source; for the random models each model has one difference."""
     a, b = m.arms()
     if source == RANDOM_MODEL:
         values = [
-            pair_mean(m.matrix(s, a, population, steps)).value - pair_mean(m.matrix(s, b, population, steps)).value
+            pair_mean(m.matrix(s, a, population, half)).value - pair_mean(m.matrix(s, b, population, half)).value
             for s in m.random_models
         ]
         return unit_mean(values, unit="models")
-    return pair_mean_difference(m.matrix(source, a, population, steps), m.matrix(source, b, population, steps))
+    return pair_mean_difference(m.matrix(source, a, population, half), m.matrix(source, b, population, half))
 
 
-def excess(m: Measured, over: str, control: str, population: str = "alive", steps: int | None = None) -> Estimate:
+def excess(m: Measured, over: str, control: str, population: str = "alive", half: bool = False) -> Estimate:
     """D_c = (M_a - M_b) on `over` minus the same on `control`; shared seeds are deleted from all four at once."""
     if control == RANDOM_MODEL:
         return independent_difference(
-            difference(m, over, population, steps), difference(m, RANDOM_MODEL, population, steps)
+            difference(m, over, population, half), difference(m, RANDOM_MODEL, population, half)
         )
     a, b = m.arms()
     terms = [(1, over, a), (-1, over, b), (-1, control, a), (1, control, b)]
-    return pair_contrast([(float(w), m.matrix(source, arm, population, steps)) for w, source, arm in terms])
+    return pair_contrast([(float(w), m.matrix(source, arm, population, half)) for w, source, arm in terms])
 
 
 def controls(m: Measured) -> tuple[str, ...]:
@@ -132,8 +137,8 @@ def controls(m: Measured) -> tuple[str, ...]:
 
 
 def concerns(m: Measured) -> list[Caveat]:
-    """What must stand beside the verdict, or blocks it: arms whose dictionaries collapsed or are mostly dead."""
-    return [
+    """What must stand beside the verdict, or blocks it: collapsed or mostly dead dictionaries, budgets."""
+    return unequal_budgets(m.budgets) + [
         caveat
         for (source, arm), found in m.conditions.items()
         for caveat in caveats(source, arm, m.arms(), found, *(_value(m, source, arm, p) for p in ("alive", "all")))
@@ -144,22 +149,22 @@ def _value(m: Measured, source: str, arm: str, population: str) -> float:
     return stability(m, source, arm, population).value
 
 
-def evidence(m: Measured, converged: Mapping[str, bool | None], steps: int | None = None) -> Evidence:
-    """What the rule looks at, at the final budget or another one."""
+def evidence(m: Measured, converged: Mapping[str, bool | None], half: bool = False) -> Evidence:
+    """What the rule looks at."""
     a, b = m.arms()
 
     def contrast(name: str) -> Contrast:
-        return Contrast(name, excess(m, TARGET, name, "alive", steps), excess(m, TARGET, name, "all", steps))
+        return Contrast(name, excess(m, TARGET, name, "alive", half), excess(m, TARGET, name, "all", half))
 
-    target = Contrast(TARGET, difference(m, TARGET, "alive", steps), difference(m, TARGET, "all", steps))
-    positive = excess(m, PLANTED, PLANTED_GAUSSIAN, "alive", steps) if m.study.positive else None
+    target = Contrast(TARGET, difference(m, TARGET, "alive", half), difference(m, TARGET, "all", half))
+    positive = excess(m, PLANTED, PLANTED_GAUSSIAN, "alive", half) if m.study.positive else None
     return Evidence(
         arm_a=a,
         arm_b=b,
         target=target,
         controls=tuple(contrast(name) for name in controls(m)),
         positive=positive,
-        negative=excess(m, GAUSSIAN, GAUSSIAN_2, "alive", steps),
+        negative=excess(m, GAUSSIAN, GAUSSIAN_2, "alive", half),
         converged=converged,
         model=m.sanity,
         varied=m.study.training.vary,
@@ -169,30 +174,30 @@ def evidence(m: Measured, converged: Mapping[str, bool | None], steps: int | Non
 
 
 def check_convergence(m: Measured) -> dict[tuple[str, str], Convergence]:
-    """Whether T/2 and T steps agree, for every arm on every source (the random models together, over models)."""
-    half, found = m.steps // 2, {}
+    """Whether T/2 and T steps agree, T each arm's, for every arm on every source (the random models together)."""
+    found = {}
     for source in _groups(m):
         for arm in m.arms():
             found[source, arm] = convergence(
-                steps_half=half,
-                steps_full=m.steps,
-                verdict_half=_answer(m, source, half),
-                verdict_full=_answer(m, source, m.steps),
+                steps_half=m.steps(arm, half=True),
+                steps_full=m.steps(arm),
+                verdict_half=_answer(m, source, half=True),
+                verdict_full=_answer(m, source, half=False),
                 change=_change(m, source, arm),
-                ev_half=_mean_ev(m, source, arm, half),
-                ev_full=_mean_ev(m, source, arm, m.steps),
+                ev_half=_mean_ev(m, source, arm, half=True),
+                ev_full=_mean_ev(m, source, arm, half=False),
                 margin=m.study.margin,
             )
     return found
 
 
-def _answer(m: Measured, source: str, steps: int) -> str:
-    """What the rule says, at a budget, of the question for which a source is there."""
+def _answer(m: Measured, source: str, half: bool) -> str:
+    """What the rule says, at the budgets or half of them, of the question for which a source is there."""
     if source in (PLANTED, PLANTED_GAUSSIAN):
-        return call(excess(m, PLANTED, PLANTED_GAUSSIAN, "alive", steps), m.study.margin)[0]
+        return call(excess(m, PLANTED, PLANTED_GAUSSIAN, "alive", half), m.study.margin)[0]
     if source == GAUSSIAN_2:
-        return call(excess(m, GAUSSIAN, GAUSSIAN_2, "alive", steps), m.study.margin)[0]
-    return provisional(evidence(m, {}, steps))
+        return call(excess(m, GAUSSIAN, GAUSSIAN_2, "alive", half), m.study.margin)[0]
+    return provisional(evidence(m, {}, half))
 
 
 def _groups(m: Measured) -> list[str]:
@@ -203,19 +208,18 @@ def _groups(m: Measured) -> list[str]:
 
 
 def _change(m: Measured, source: str, arm: str) -> Estimate:
-    half = m.steps // 2
     if source == RANDOM_MODEL:
         values = [
-            pair_mean(m.matrix(s, arm, "alive")).value - pair_mean(m.matrix(s, arm, "alive", half)).value
+            pair_mean(m.matrix(s, arm, "alive")).value - pair_mean(m.matrix(s, arm, "alive", half=True)).value
             for s in m.random_models
         ]
         return unit_mean(values, unit="models")
-    return pair_mean_difference(m.matrix(source, arm, "alive"), m.matrix(source, arm, "alive", half))
+    return pair_mean_difference(m.matrix(source, arm, "alive"), m.matrix(source, arm, "alive", half=True))
 
 
-def _mean_ev(m: Measured, source: str, arm: str, steps: int) -> float:
+def _mean_ev(m: Measured, source: str, arm: str, half: bool) -> float:
     sources = m.random_models if source == RANDOM_MODEL else [source]
-    return float(np.mean([m.ev[s, arm, steps] for s in sources]))
+    return float(np.mean([m.ev[s, arm, m.steps(arm, half)] for s in sources]))
 
 
 def judge(m: Measured) -> tuple[Decision, dict[tuple[str, str], Convergence]]:

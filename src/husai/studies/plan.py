@@ -1,7 +1,8 @@
-"""From a study to its graph of nodes, for one budget of steps."""
+"""From a study to its graph of nodes, for one budget of steps per arm."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -31,10 +32,10 @@ def random_model(index: int) -> str:
 
 @dataclass
 class Plan:
-    """Nodes of a study at `steps`; parents come before children."""
+    """Nodes of a study with a budget of steps for each arm, by its name; parents come before children."""
 
     study: Study
-    steps: int
+    budgets: Mapping[str, int]
     model: Node | None = None
     before: list[Node] = field(default_factory=list)
     activations: dict[str, Node] = field(default_factory=dict)
@@ -45,7 +46,7 @@ class Plan:
 
     @property
     def needed(self) -> list[Node]:
-        """What a verdict at this budget needs; parents before children, long ones first."""
+        """What a verdict at these budgets needs; parents before children, long ones first."""
         return [*self.before, *self.activations.values(), *self.stacks.values(), *self.measures.values()]
 
     @property
@@ -67,6 +68,11 @@ class Plan:
         return found | {f"frozen {arm}": node for arm, node in self.frozen.items()} | self.extras
 
     @property
+    def final(self) -> dict[tuple[str, str], Node]:
+        """Measurements at the arms' budgets, by source and arm."""
+        return {(source, arm): self.measures[source, arm, self.budgets[arm]] for source, arm, _ in self.measures}
+
+    @property
     def sources(self) -> list[str]:
         """Names of the activation sources."""
         return list(self.activations)
@@ -80,14 +86,15 @@ class Plan:
         return tuple(range(first, first + each))
 
 
-def plan(study: Study, steps: int) -> Plan:
-    """The graph for budget `steps`, with half of it beside for the convergence test."""
-    made = Plan(study, steps)
+def plan(study: Study, budgets: int | Mapping[str, int]) -> Plan:
+    """The graph for one budget, or one for each arm by its name, with half of it beside for the convergence test."""
+    given = budgets if isinstance(budgets, Mapping) else {arm.name: budgets for arm in study.arms}
+    made = Plan(study, dict(given))
     _add_activations(made)
     for source in made.sources:
         for arm in study.arms:
-            for budget in (steps // 2, steps):
-                _add_stack(made, source, arm.name, arm.sae, budget)
+            for steps in (given[arm.name] // 2, given[arm.name]):
+                _add_stack(made, source, arm.name, arm.sae, steps)
     if study.has_model:
         _add_extras(made)
     return made
@@ -192,10 +199,11 @@ def stack_node(
 
 def _add_extras(made: Plan) -> None:
     """What is asked of the target's final SAEs only: effect on the model, Fourier planes."""
-    study, steps = made.study, made.steps
+    study = made.study
     assert made.model is not None
     target = made.activations[TARGET]
     for arm in study.arms:
+        steps = made.budgets[arm.name]
         stack = made.stacks[TARGET, arm.name, steps]
         parents = {"model": made.model, "activations": target, "stack": stack}
         if study.controls.frozen_decoder:

@@ -16,7 +16,7 @@ from husai.store.record import Measurement, RunRecord
 from husai.studies.study import Study
 
 REPORT = "report.html"
-DOUBLED = " (doubled until every arm has converged)"
+DOUBLED = " (each arm's is doubled until it has converged on every source)"
 
 
 def dry_run(study: Study, workers: int) -> tuple[dict[str, Any], str]:

@@ -86,18 +86,23 @@ class Run:
         return self._file(made, conclusion, ledger, f"{self.study.name}_{date}_{self.id[:8]}", started, clock)
 
     def _until_converged(self, ledger: Ledger) -> tuple[Plan, Conclusion]:
-        """Double the budget until every arm has converged, or the cap is reached."""
-        for steps in self.study.budgets[:-1]:
-            made = plan(self.study, steps)
+        """Double an arm's budget until it has converged on every source, or the cap is reached.
+
+        An arm has one budget on all sources, so that its controls are trained as long as its target.
+        """
+        budgets = {arm.name: self.study.budgets[0] for arm in self.study.arms}
+        while True:
+            made = plan(self.study, budgets)
             self._nodes(made.needed, ledger)
             conclusion = conclude(made, self.folders, self.records)
-            if conclusion.converged:
+            slow = [key for key, found in conclusion.trained.items() if not found.converged]
+            more = {arm: 2 * budgets[arm] for _, arm in slow if 2 * budgets[arm] <= self.study.max_steps}
+            if not more:
                 return made, conclusion
-            slow = [f"{source} {arm}" for (source, arm), c in conclusion.trained.items() if not c.converged]
-            events.log(f"not converged at {steps} steps, going on: {', '.join(slow)}")
-        made = plan(self.study, self.study.budgets[-1])
-        self._nodes(made.needed, ledger)
-        return made, conclude(made, self.folders, self.records)
+            for arm in more:
+                where = ", ".join(source for source, of in slow if of == arm)
+                events.log(f"{arm} has not converged at {budgets[arm]} steps, going on to {more[arm]}: {where}")
+            budgets |= more
 
     def _nodes(self, nodes: Iterable[Node], ledger: Ledger) -> None:
         """Compute what is not done yet."""

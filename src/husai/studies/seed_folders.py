@@ -40,11 +40,11 @@ class SeedJob:
 
 
 def jobs_of(plan: Plan) -> list[SeedJob]:
-    """The stacks of a plan's full budget."""
+    """The stacks at the arms' budgets."""
     return [
         SeedJob(plan.study.name, source, node, plan.measures[source, arm, steps], plan.seeds_of(source))
         for (source, arm, steps), node in plan.stacks.items()
-        if steps == plan.steps
+        if steps == plan.budgets[arm]
     ]
 
 

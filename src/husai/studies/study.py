@@ -41,8 +41,8 @@ class Study(Config):
     """*Is arm a more reproducible across seeds than arm b, beyond trained controls?*
 
     `arms` are (a, b) and may differ in `factor` only. `training.steps` is the first budget T tried (with T/2 beside
-    it); it is doubled until every arm has converged, up to `max_steps`. `remarks` are sentences that the report shows
-    beside the verdict: what is known beforehand about the sources.
+    it); an arm's is doubled until it has converged on every source, up to `max_steps`. `remarks` are sentences that the
+    report shows beside the verdict: what is known beforehand about the sources.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
