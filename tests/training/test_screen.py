@@ -43,7 +43,7 @@ def selections(x, W, b, k: int, rounded: bool) -> tuple[tuple, tuple, np.ndarray
         bits.fill(W, 0, d_sae)
         x_bits.fill(centred, 0, n)
     screen, found = Screen(W, b, bits), Found.room(n, d_sae, k, x.dtype, rounded)
-    screen.candidates(centred, square, x_bits, 0, n, k, found)
+    screen.candidates(centred, square, x_bits, k, found)
     values = np.zeros(d_sae, x.dtype)
     scratch = np.zeros(d_sae, np.int32), values, values.view(f"i{x.dtype.itemsize}")
     made = []

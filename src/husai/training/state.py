@@ -60,7 +60,7 @@ def start(config: AnySAEConfig, training: TrainingConfig, d_in: int, seeds: tupl
     parameters = {name: torch.stack([p[name] for p in per_seed]) for name in per_seed[0]}
     zeros = {name: torch.zeros_like(t) for name, t in parameters.items()}
     last = torch.zeros(len(seeds), config.d_sae, dtype=torch.int64)
-    begin = {0: parameters["W_dec"].numpy().copy()}
+    begin = {0: parameters["W_dec"].numpy().copy()} if config.freeze == "soft_decoder" else {}  # it is held near it
     return TrainState(parameters, zeros, {name: t.clone() for name, t in zeros.items()}, last, snapshots=begin)
 
 

@@ -109,7 +109,7 @@ class _Room:
         tile = min(batch, tile_rows(config.d_sae))
         self.scratch = [Scratch(config, tile, d_in, dtype, rounded) for _ in range(lanes)]
         spaces = lanes if state.seeds >= lanes else 1
-        self.spaces = [Workspace(config, batch, d_in, dtype, rounded) for _ in range(spaces)]
+        self.spaces = [Workspace(config, batch, d_in, dtype) for _ in range(spaces)]
 
 
 def _seed_arrays(state: TrainState, seed: int, rounded: bool) -> SeedArrays:

@@ -104,21 +104,19 @@ class Screen:
         size, error = self.rounded.size_N, self.rounded.error_N
         self._weights = round_bias(b, b.view(np.uint32), back, back.view(np.uint32), self._bits, size, error)
 
-    def candidates(
-        self, x_BD: np.ndarray, square_B: np.ndarray, rows: Rounded | None, first: int, last: int, k: int, into: Found
-    ) -> None:
-        """Latents that may be among the k largest of rows `first` to `last`; count -1 where all may be."""
-        n = last - first
+    def candidates(self, x_BD: np.ndarray, square_B: np.ndarray, rows: Rounded | None, k: int, into: Found) -> None:
+        """Latents that may be among the k largest of each row; count -1 where all may be."""
+        n = len(x_BD)
         number, count, product = into.number_TC[:n], into.count_T[:n], into.product_TF[:n]
         if self.rounded is None or rows is None:
-            torch.addmm(self._bias, torch.from_numpy(x_BD[first:last]), torch.from_numpy(self.W_enc_FD).T, out=product)
+            torch.addmm(self._bias, torch.from_numpy(x_BD), torch.from_numpy(self.W_enc_FD).T, out=product)
             screen_plain(
-                product.numpy(), k, into.group, square_B[first:last], self._error, into.maxima_CL, into.groups_N,
+                product.numpy(), k, into.group, square_B, self._error, into.maxima_CL, into.groups_N,
                 into.sorted_N, number, count,
             )  # fmt: skip
             return
-        torch.addmm(self._bias, rows.tensor_ND[first:last], self.rounded.tensor_ND.T, out=product)
-        bounds = rows.size_N[first:last], rows.error_N[first:last]
+        torch.addmm(self._bias, rows.tensor_ND[:n], self.rounded.tensor_ND.T, out=product)
+        bounds = rows.size_N[:n], rows.error_N[:n]
         screen_rounded(
             product.view(torch.int16).numpy(), k, into.group, bounds, self._weights, OUTPUT_ERROR, into.maxima_CL,
             into.groups_N, (into.value, into.value.view(np.uint32)), number, count,

@@ -46,6 +46,7 @@ class Scratch:
         self.tile = tile
         self.dtype, self.is_rounded = dtype, rounded
         self.found = Found.room(tile, F, config.k, dtype, rounded)
+        self.rounded = Rounded(tile, d_in) if rounded else None
         values = np.zeros(F, dtype)
         self.selected = (np.zeros(F, np.int32), values, values.view(f"i{dtype.itemsize}"))
         self.row = (np.zeros(d_in, dtype), np.zeros(d_in, dtype), np.zeros(1, dtype))
@@ -62,10 +63,9 @@ class Scratch:
 class Workspace:
     """What one seed in flight needs."""
 
-    def __init__(self, config: TopKConfig, batch: int, d_in: int, dtype: np.dtype, rounded: bool) -> None:
+    def __init__(self, config: TopKConfig, batch: int, d_in: int, dtype: np.dtype) -> None:
         self.x_BD, self.square_B = np.zeros((batch, d_in), dtype), np.zeros(batch, dtype)
         self.columns_ND = np.zeros((row_blocks(batch), d_in), dtype)
-        self.rounded = Rounded(batch, d_in) if rounded else None
         self.main = Coded(batch, config.k, d_in, dtype)
         self.aux: Coded | None = None
         self.pull_ND = np.zeros((-(-config.d_sae // LATENTS_PER_BLOCK), d_in), dtype)
@@ -118,8 +118,6 @@ class SeedStep:
             x_BD[first:last], self.seed.b_dec[0][0], space.x_BD[first:last], space.square_B[first:last],
             space.columns_ND[blocks],
         )  # fmt: skip
-        if space.rounded is not None:
-            space.rounded.fill(space.x_BD, first, last)
         self._encode(lane, first, last, self.seed.screen, self.seed.weights, space.main, space.x_BD)
 
     def _encode(
@@ -128,8 +126,10 @@ class SeedStep:
     ) -> None:  # fmt: skip
         space, scratch, k = self.space, self.scratch[lane], into.index_BK.shape[1]
         found = scratch.found if into is space.main else scratch.aux_found(len(weights[1]), k)
-        screen.candidates(space.x_BD, space.square_B, space.rounded, first, last, k, found)
         n, rows = last - first, slice(first, last)
+        if scratch.rounded is not None:
+            scratch.rounded.fill(space.x_BD[rows], 0, n)
+        screen.candidates(space.x_BD[rows], space.square_B[rows], scratch.rounded, k, found)
         code_rows(
             space.x_BD[rows], target_BO[rows], weights, (found.number_TC[:n], found.count_T[:n]), scratch.selected,
             into.codes(first, last), into.residual_BO[rows], into.error_B[rows],
