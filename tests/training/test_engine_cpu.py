@@ -108,6 +108,19 @@ def test_a_seed_gets_the_same_bits_in_a_stack_alone_and_with_any_threads(seeds, 
         assert torch.equal(stack.v[name][last], alone.v[name][0]), name
 
 
+def test_large_seeds_take_turns_and_get_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    config, training, made = TopKConfig(d_sae=70, k=4), TrainingConfig(batch=130), {}
+    for bound in (0, 2**24):
+        monkeypatch.setattr("husai.training.engines.cpu.SIDE_BY_SIDE", bound)
+        made[bound] = state(config, 16, (0, 1, 2))
+        engine = CpuEngine(config, training, threads=2)
+        for step in range(3):
+            engine.step(made[bound], rows(3, 130, 16, seed=step), 1e-2)
+        assert engine._kept is not None and engine._kept.side_by_side == (2 if bound else 0)
+    for name, tensor in made[0].parameters.items():
+        assert torch.equal(tensor, made[2**24].parameters[name]), name
+
+
 def test_a_state_that_comes_back_from_a_copy_goes_on_with_the_same_bits() -> None:
     from husai.training.trainer import copy_state
 

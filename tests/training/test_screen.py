@@ -121,5 +121,4 @@ def test_over_a_million_rows_no_selection_differs(kind: str) -> None:
 
 
 def test_a_tile_of_rows_fits_the_cache() -> None:
-    assert tile_rows(8192) == 256
-    assert tile_rows(128) * 128 * 2 <= 2**21
+    assert [tile_rows(d_sae) for d_sae in (128, 4096, 5000, 8192, 65_536)] == [1024, 1024, 832, 512, 256]

@@ -53,11 +53,11 @@ class TrainState:
 def start(config: AnySAEConfig, training: TrainingConfig, d_in: int, seeds: tuple[int, ...], root: int) -> TrainState:
     """State at step 0. Seeds share their initialisation when `sae_init` is not among the varied streams."""
     arch = architecture(config)
-    per_seed: list[Parameters] = []
-    for seed in seeds:
+    parameters = {name: torch.empty(len(seeds), *shape) for name, shape in arch.shapes(config, d_in).items()}
+    for place, seed in enumerate(seeds):
         index = (seed,) if Role.SAE_INIT in training.vary else ()
-        per_seed.append(arch.init(config, d_in, torch_generator(root, Role.SAE_INIT, *index)))
-    parameters = {name: torch.stack([p[name] for p in per_seed]) for name in per_seed[0]}
+        for name, tensor in arch.init(config, d_in, torch_generator(root, Role.SAE_INIT, *index)).items():
+            parameters[name][place] = tensor
     zeros = {name: torch.zeros_like(t) for name, t in parameters.items()}
     last = torch.zeros(len(seeds), config.d_sae, dtype=torch.int64)
     begin = {0: parameters["W_dec"].numpy().copy()} if config.freeze == "soft_decoder" else {}  # it is held near it

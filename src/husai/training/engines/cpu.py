@@ -22,6 +22,8 @@ from husai.training.engines.threads import Lanes
 from husai.training.freezing import hold_near_start_
 from husai.training.state import TrainState
 
+SIDE_BY_SIDE = 2**24  # bytes of a seed's weights and moments above which two seeds push each other out of the cache
+
 
 class CpuEngine:
     """Engine `cpu` for TopK, in the float type of the state.
@@ -57,7 +59,7 @@ class CpuEngine:
         """Nothing to do: steps work on the tensors of the state."""
 
     def step(self, state: TrainState, x_SBD: Tensor, lr: float) -> SeedTerms:
-        """Seeds apart, one to a lane; those left over when the lanes are dealt out share all lanes."""
+        """Small seeds apart, one to a lane; large ones, and those left over when lanes are dealt out, share all lanes."""
         room = self._room(state, x_SBD)
         adam, rows = self._adam(state, lr), state.step * x_SBD.shape[1]
         terms: list[dict[str, float]] = [{} for _ in range(state.seeds)]
@@ -66,9 +68,9 @@ class CpuEngine:
             step = SeedStep(self.config, room.seeds[seed], room.spaces[lane], [room.scratch[lane]], _in_turn)
             terms[seed] = step.run(x_SBD[seed].numpy(), adam, rows)
 
-        together = state.seeds - state.seeds % self.lanes.count
-        self.lanes.share(range(together), apart)
-        for seed in range(together, state.seeds):
+        alone = room.side_by_side
+        self.lanes.share(range(alone), apart)
+        for seed in range(alone, state.seeds):
             step = SeedStep(self.config, room.seeds[seed], room.spaces[0], room.scratch, self.lanes.share)
             terms[seed] = step.run(x_SBD[seed].numpy(), adam, rows)
         self._hold(state)
@@ -108,8 +110,9 @@ class _Room:
         self.seeds = [_seed_arrays(state, seed, rounded) for seed in range(state.seeds)]
         tile = min(batch, tile_rows(config.d_sae))
         self.scratch = [Scratch(config, tile, d_in, dtype, rounded) for _ in range(lanes)]
-        spaces = lanes if state.seeds >= lanes else 1
-        self.spaces = [Workspace(config, batch, d_in, dtype) for _ in range(spaces)]
+        weights = sum(tensor[0].numpy().nbytes for tensor in state.parameters.values())
+        self.side_by_side = state.seeds - state.seeds % lanes if 3 * weights <= SIDE_BY_SIDE else 0
+        self.spaces = [Workspace(config, batch, d_in, dtype) for _ in range(lanes if self.side_by_side else 1)]
 
 
 def _seed_arrays(state: TrainState, seed: int, rounded: bool) -> SeedArrays:

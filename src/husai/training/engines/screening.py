@@ -16,13 +16,14 @@ from husai.training.engines.kernels.rounding import ROWS_PER_BLOCK, round_bias, 
 from husai.training.engines.kernels.screen import screen_plain, screen_rounded
 
 OUTPUT_ERROR = np.float32(1.01 * 2.0**-8)  # half a unit in the last place of bfloat16, relative
-TILE_BYTES, SMALLEST_TILE = 2**21, 256  # rows whose pre-activations stay in the cache
+TILE_BYTES, SMALLEST_TILE, LARGEST_TILE = 2**23, 256, 1024  # pre-activations stay in the last cache; lanes can share
 GROUPS_PER_CHOSEN, LARGEST_GROUP, LANES = 8, 16, 128
 
 
 def tile_rows(d_sae: int) -> int:
     """Rows that are coded at a time."""
-    return max(SMALLEST_TILE, TILE_BYTES // (2 * d_sae) // ROWS_PER_BLOCK * ROWS_PER_BLOCK)
+    fitting = TILE_BYTES // (2 * d_sae) // ROWS_PER_BLOCK * ROWS_PER_BLOCK
+    return max(SMALLEST_TILE, min(fitting, LARGEST_TILE))
 
 
 @cache
