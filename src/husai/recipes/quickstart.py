@@ -18,7 +18,8 @@ CIRCULAR = (
 
 CHOSEN = (
     "Width, rate, epsilon and budget were chosen on exploratory runs so that every arm converges within the time; the "
-    "margin, the controls and the rule were fixed before."
+    "margin, the controls and the rule were fixed before. Trained beyond the budget at which it counts as converged, "
+    "k = 32 goes on climbing slowly on the target and its Gaussian twins."
 )
 
 

@@ -59,7 +59,7 @@ class CpuEngine:
         """Nothing to do: steps work on the tensors of the state."""
 
     def step(self, state: TrainState, x_SBD: Tensor, lr: float) -> SeedTerms:
-        """Small seeds apart, one to a lane; large ones, and those left over when lanes are dealt out, share all lanes."""
+        """Small seeds apart, one to a lane; large ones, and those left over from the deal, share all lanes."""
         room = self._room(state, x_SBD)
         adam, rows = self._adam(state, lr), state.step * x_SBD.shape[1]
         terms: list[dict[str, float]] = [{} for _ in range(state.seeds)]

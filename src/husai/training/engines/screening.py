@@ -16,7 +16,7 @@ from husai.training.engines.kernels.rounding import ROWS_PER_BLOCK, round_bias, 
 from husai.training.engines.kernels.screen import screen_plain, screen_rounded
 
 OUTPUT_ERROR = np.float32(1.01 * 2.0**-8)  # half a unit in the last place of bfloat16, relative
-TILE_BYTES, SMALLEST_TILE, LARGEST_TILE = 2**23, 256, 1024  # pre-activations stay in the last cache; lanes can share
+TILE_BYTES, SMALLEST_TILE, LARGEST_TILE = 2**23, 256, 1024  # of rows whose pre-activations stay in the last cache
 GROUPS_PER_CHOSEN, LARGEST_GROUP, LANES = 8, 16, 128
 
 
