@@ -13,5 +13,9 @@ REORDERED = {"reassoc", "contract", "nsz", "arcp"}
 
 
 def compiled(function: F) -> F:
-    """A compiled function that holds no lock; kept on disk beside the module for the next process."""
-    return cast(F, njit(nogil=True, cache=True, fastmath=REORDERED, error_model="numpy")(function))
+    """A compiled function that holds no lock; kept on disk beside the module for the next process.
+
+    It is put into its compiled callers whole: else a process that has just compiled it calls a copy that rounds
+    otherwise than the caller's own copy, which processes that load it call.
+    """
+    return cast(F, njit(nogil=True, cache=True, fastmath=REORDERED, error_model="numpy", forceinline=True)(function))
