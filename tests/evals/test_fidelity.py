@@ -12,7 +12,7 @@ from husai.errors import UserError
 from husai.evals.fidelity import explained_variance, fidelity, subset_explained_variance, total_variance
 from husai.saes.config import ReluL1Config, TopKConfig
 from husai.saes.parameters import initial
-from husai.saes.stack import SAE
+from husai.saes.sae import SAE
 
 
 def sae(d_in: int = 6, d_sae: int = 14, k: int = 3, dense: bool = False) -> SAE:
@@ -35,7 +35,7 @@ def plain_ev(x: np.ndarray, x_hat: np.ndarray) -> float:
 def test_every_number_against_numpy(dense: bool) -> None:
     model, x = sae(dense=dense), rows()
     found = fidelity(model, x)
-    codes = model.encode(x).dense().double().numpy()
+    codes = model.encode(x).double().numpy()
     x64, x_hat = x.double().numpy(), model(x).double().numpy()
     assert found.explained_variance == pytest.approx(plain_ev(x64, x_hat), abs=1e-7)
     assert found.mse == pytest.approx(((x64 - x_hat) ** 2).sum(1).mean(), rel=1e-6)

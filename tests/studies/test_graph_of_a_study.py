@@ -19,9 +19,9 @@ from husai.studies.study import Controls, Study
 # it in the changelog and pin them anew.
 SMOKE_MODEL = "53fa73f25346b2ea"
 SMOKE_TARGET = "ea32f1f1491e15c1"
-SMOKE_STACK = "7885f6b70ee1502e"
-SMOKE_MEASURE = "f6b0e2c3ad2720be"
-SMOKE_ALL = "81bceb6cfd9e0aed"
+SMOKE_STACK = "7520800e69a06ab2"
+SMOKE_MEASURE = "40e0670cba5783c9"
+SMOKE_ALL = "2a86b687f2895b32"
 
 
 @pytest.fixture(scope="module")

@@ -73,7 +73,7 @@ def test_training_on_a_file_or_on_its_captured_folder_is_the_same(files, digits)
         assert metrics[f"explained_variance[seed={seed}]"]["value"] == measured.value
         assert 0 < measured.value < 1
     rows = ActivationCache(captured / "rows")
-    reconstruction = stack[0].decode(stack[0].encode(torch.from_numpy(rows.to_array())))
+    reconstruction = stack[0](torch.from_numpy(rows.to_array()))
     error = ((digits[:300] - reconstruction.numpy()) ** 2).sum() / ((digits[:300] - digits[:300].mean(0)) ** 2).sum()
     assert 0 < error < 1
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from husai.errors import UserError
+from husai.saes.architecture import Batch
 from husai.saes.config import Freeze, ReluL1Config, TopKConfig
 from husai.saes.registry import architecture
 from husai.training.config import TrainingConfig
@@ -58,7 +59,7 @@ def autograd(config: TopKConfig, before: TrainState, x_BD: torch.Tensor) -> tupl
     """Loss terms and gradients by the readable objective, which shares no code with the kernels."""
     p = {name: t[0].detach().clone().requires_grad_() for name, t in before.parameters.items()}
     dead = dead_mask(before.last_fired_SF[0], before.step * len(x_BD), config.dead_after)
-    terms, _ = architecture(config).objective(config, p, x_BD, dead)
+    terms, _ = architecture(config).objective(config, p, Batch.of(x_BD, dead))
     grads = torch.autograd.grad(sum(terms.values()), list(p.values()), materialize_grads=True)
     return {name: float(t.detach()) for name, t in terms.items()}, dict(zip(p, grads, strict=True))
 

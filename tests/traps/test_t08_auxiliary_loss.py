@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from husai.saes.architecture import Batch
 from husai.saes.config import TopKConfig
 from husai.saes.registry import architecture
 from husai.training.config import TrainingConfig
@@ -61,12 +62,12 @@ def test_only_dead_latents_feel_it_and_their_encoder_does(engine: str) -> None:
 def test_a_step_against_it_makes_dead_latents_predict_what_is_left() -> None:
     p = {n: t[0].double().requires_grad_() for n, t in begin(TrainingConfig()).parameters.items()}
     x, arch = rows(0)[0].double(), architecture(config(6))
-    aux = arch.objective(config(6), p, x, DEAD)[0]["aux"]
+    aux = arch.objective(config(6), p, Batch.of(x, DEAD))[0]["aux"]
     slopes = torch.autograd.grad(aux, [p["W_enc"], p["b_enc"], p["W_dec"]])
     with torch.no_grad():
         for name, slope in zip(("W_enc", "b_enc", "W_dec"), slopes, strict=True):
             p[name] -= 1e-3 * slope
-    after = arch.objective(config(6), p, x, DEAD)[0]
+    after = arch.objective(config(6), p, Batch.of(x, DEAD))[0]
     assert float(after["aux"].detach()) < float(aux.detach())
 
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from husai.saes.architecture import Batch
 from husai.saes.config import JumpReluConfig
 from husai.saes.parameters import Parameters
 from husai.saes.registry import architecture
@@ -35,7 +36,7 @@ def ready(config: JumpReluConfig) -> tuple[Parameters, Tensor, Tensor]:
 
 def threshold_slope(config: JumpReluConfig, term: str) -> Tensor:
     p, x, dead = ready(config)
-    terms, _ = architecture(config).objective(config, p, x, dead)
+    terms, _ = architecture(config).objective(config, p, Batch.of(x, dead))
     return torch.autograd.grad(terms[term], [p["log_threshold"]])[0]
 
 
@@ -56,7 +57,7 @@ def test_the_penalty_raises_thresholds_above_the_target_and_lowers_them_below_it
 def test_the_slopes_are_those_of_the_source() -> None:
     """Written out per latent: sums over the rows within half a bandwidth of the threshold."""
     p, x, dead = ready(CONFIG)
-    _, codes = architecture(CONFIG).objective(CONFIG, p, x, dead)
+    _, codes = architecture(CONFIG).objective(CONFIG, p, Batch.of(x, dead))
     z = ((x - p["b_dec"]) @ p["W_enc"].T + p["b_enc"]).clamp(min=0).detach()
     theta, width = p["log_threshold"].exp().detach(), 0.1 * math.sqrt(D)
     near = ((z - theta).abs() < width / 2).double()
@@ -71,7 +72,7 @@ def test_the_slopes_are_those_of_the_source() -> None:
 
 def test_the_penalty_alone_moves_no_weight() -> None:
     p, x, dead = ready(CONFIG)
-    terms, _ = architecture(CONFIG).objective(CONFIG, p, x, dead)
+    terms, _ = architecture(CONFIG).objective(CONFIG, p, Batch.of(x, dead))
     others = [p[name] for name in ("W_enc", "b_enc", "W_dec", "b_dec")]
     assert torch.autograd.grad(terms["l0"], others, allow_unused=True) == (None, None, None, None)
 

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from husai.errors import UserError
-from husai.saes.stack import SAE
+from husai.saes.codes import DenseCodes
+from husai.saes.sae import SAE
 
 BLOCK = 2048
 DENSITY_EDGES = np.array([-np.inf, -5.0, -4.5, -4.0, -3.5, -3.0, -2.5, -2.0, -1.5, -1.0, -0.5, 0.0])
@@ -92,8 +93,8 @@ def fidelity(sae: SAE, x_ND: Tensor) -> Fidelity:
     error = l0 = 0.0
     rows_norm = sae.W_dec.double().square().sum(-1) / sae.factor**2
     for block in blocks(x_ND):
-        codes = sae.encode(block)
-        residual = block.double() - sae.decode(codes).double()
+        codes = sae.codes(block)
+        residual = block.double() - sae.reconstruct(codes, block).double()
         dense = codes.dense().double()
         error += float(residual.square().sum())
         l0 += float((dense != 0).sum())
@@ -111,7 +112,6 @@ def subset_explained_variance(sae: SAE, x_ND: Tensor, keep_F: np.ndarray) -> flo
     keep = torch.from_numpy(keep_F.astype(np.float32))
 
     def reconstruct(block: Tensor) -> Tensor:
-        dense = sae.encode(block).dense() * keep
-        return (dense @ sae.W_dec + sae.b_dec) / sae.factor + sae.mean_D
+        return sae.reconstruct(DenseCodes(sae.encode(block) * keep), block)
 
     return explained_variance(x_ND, reconstruct)

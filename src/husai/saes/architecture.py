@@ -1,43 +1,92 @@
-"""What every architecture offers: encode, the terms of its objective, and what is done after a step."""
+"""What every architecture offers: how it starts, encodes and decodes, its loss terms, and what follows a step."""
 
 from __future__ import annotations
 
-from typing import Protocol, TypeVar
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor
 
-from husai.saes.codes import Codes
-from husai.saes.parameters import Parameters
+from husai.saes.codes import Codes, decode
+from husai.saes.parameters import Parameters, after_step_, core_shapes, initial, squared_error
 
-C = TypeVar("C", contravariant=True)
+C = TypeVar("C")
 Terms = dict[str, Tensor]
+Shapes = dict[str, tuple[int, ...]]
 
 
-class Architecture(Protocol[C]):
-    """Code of one architecture. Parameters are those of one seed; only functions whose name ends in `_` change them."""
+@dataclass(frozen=True)
+class Batch:
+    """What a loss is computed on: rows that are encoded, what they are to give, and latents that count as dead.
 
+    x_BD and y_BO (x itself where an SAE reconstructs what it reads), scaled; dead_F bool.
+    """
+
+    x_BD: Tensor
+    y_BO: Tensor
+    dead_F: Tensor
+
+    @staticmethod
+    def of(x_BD: Tensor, dead_F: Tensor) -> Batch:
+        """Rows that are to give themselves."""
+        return Batch(x_BD, x_BD, dead_F)
+
+    @property
+    def variance(self) -> Tensor:
+        """Mean squared distance of y from its mean: what penalties are relative to."""
+        return squared_error(self.y_BO, self.y_BO.mean(0, keepdim=True))
+
+    def with_dead(self, dead_F: Tensor) -> Batch:
+        """The same rows, other latents dead."""
+        return replace(self, dead_F=dead_F)
+
+
+def linear_decode(config: Any, p: Parameters, codes: Codes, x_BD: Tensor) -> Tensor:
+    """Reconstruction [B, O] = codes W_dec + b_dec, whatever was read."""
+    return decode(codes, p["W_dec"], p["b_dec"])
+
+
+def _core(config: Any, d_in: int) -> Shapes:
+    return core_shapes(config.d_sae, d_in)
+
+
+def _start(config: Any, d_in: int, generator: torch.Generator) -> Parameters:
+    return initial(d_in, config.d_sae, config.tied_init, generator)
+
+
+def _keep_norm_(config: Any, p: Parameters, codes: Codes) -> None:
+    after_step_(config.decoder_norm, p)
+
+
+@dataclass(frozen=True)
+class Architecture(Generic[C]):
+    """One architecture as a value; its functions take the parameters of one seed, only those named `..._` change them.
+
+    Args:
+        summary: one line, for listings.
+        source: paper or page with the definition.
+        sparse: whether its codes hold a bounded number of latents per row, so that sparse kernels pay.
+        knob: the field of the config that moves L0; empty where nothing does.
+        encode: `(config, p, x [B, D])` to the codes, as they are used after training.
+        objective: `(config, p, batch)` to named loss terms, already weighted, whose sum is minimised, and the codes
+            they were computed from. Each term is logged apart; none may be counted twice.
+        shapes: `(config, d_in)` to the shape of each parameter of one seed.
+        init: `(config, d_in, generator)` to the parameters at step 0.
+        decode: `(config, p, codes, x)` to the reconstruction [B, O].
+        after_step_: `(config, p, codes)`: what is enforced or counted after each optimiser step, in place.
+        buffers: parameters that no gradient moves.
+    """
+
+    summary: str
     source: str
-
-    def shapes(self, config: C, d_in: int) -> dict[str, tuple[int, ...]]:
-        """Shape of each parameter of one seed."""
-        ...
-
-    def init(self, config: C, d_in: int, generator: torch.Generator) -> Parameters:
-        """Parameters of one seed at step 0."""
-        ...
-
-    def encode(self, config: C, p: Parameters, x_BD: Tensor) -> Codes:
-        """Codes of rows x [B, D]."""
-        ...
-
-    def objective(self, config: C, p: Parameters, x_BD: Tensor, dead_F: Tensor) -> tuple[Terms, Codes]:
-        """Named loss terms, already weighted, whose sum is minimised; and the codes they were computed from.
-
-        `dead_F` [F] bool says which latents count as dead. Each term is logged apart; none may be counted twice.
-        """
-        ...
-
-    def constrain_(self, config: C, p: Parameters) -> None:
-        """What is enforced after each optimiser step, in place."""
-        ...
+    sparse: bool
+    encode: Callable[[C, Parameters, Tensor], Codes]
+    objective: Callable[[C, Parameters, Batch], tuple[Terms, Codes]]
+    knob: str = ""
+    shapes: Callable[[C, int], Shapes] = _core
+    init: Callable[[C, int, torch.Generator], Parameters] = _start
+    decode: Callable[[C, Parameters, Codes, Tensor], Tensor] = linear_decode
+    after_step_: Callable[[C, Parameters, Codes], None] = _keep_norm_
+    buffers: tuple[str, ...] = ()

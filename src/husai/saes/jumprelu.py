@@ -5,7 +5,7 @@
     loss = mean_b ||x - x_hat||^2 + c V (L0 / l0_target - 1)^2   (`l0_target` given)
 
 with L0 the mean number of latents above their threshold and V = mean_b ||x - mean x||^2, for the reason given in
-`topk.py`. A step has no slope, so theta gets that of a rectangle of width `bandwidth` around it, as the source does:
+`aux.py`. A step has no slope, so theta gets that of a rectangle of width `bandwidth` around it, as the source does:
 
     d f / d theta = -theta / bandwidth [|z - theta| < bandwidth / 2];   d [z > theta] / d theta = -1 / bandwidth [same]
 
@@ -21,48 +21,40 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from husai.saes.architecture import Terms
+from husai.saes.architecture import Architecture, Batch, Shapes, Terms
 from husai.saes.codes import Codes, DenseCodes, decode
 from husai.saes.config import JumpReluConfig
-from husai.saes.parameters import Parameters, core_shapes, initial, pre_activations, squared_error, unit_rows
+from husai.saes.parameters import Parameters, core_shapes, initial, pre_activations, squared_error
 
 
-class JumpRelu:
-    """Architecture `jumprelu`: dense codes, sparsity through learned thresholds."""
+def shapes(config: JumpReluConfig, d_in: int) -> Shapes:
+    """The core and `log_threshold` [F]."""
+    return core_shapes(config.d_sae, d_in) | {"log_threshold": (config.d_sae,)}
 
-    source = "arXiv 2407.14435"
 
-    def shapes(self, config: JumpReluConfig, d_in: int) -> dict[str, tuple[int, ...]]:
-        """The core and `log_threshold` [F]."""
-        return core_shapes(config.d_sae, d_in) | {"log_threshold": (config.d_sae,)}
+def init(config: JumpReluConfig, d_in: int, generator: torch.Generator) -> Parameters:
+    """Unit Gaussian decoder rows, tied encoder by default, biases 0, equal thresholds."""
+    start = math.log(config.threshold * math.sqrt(d_in))
+    return initial(d_in, config.d_sae, config.tied_init, generator) | {
+        "log_threshold": torch.full((config.d_sae,), start)
+    }
 
-    def init(self, config: JumpReluConfig, d_in: int, generator: torch.Generator) -> Parameters:
-        """Unit Gaussian decoder rows, tied encoder by default, biases 0, equal thresholds."""
-        start = math.log(config.threshold * math.sqrt(d_in))
-        return initial(d_in, config.d_sae, config.tied_init, generator) | {
-            "log_threshold": torch.full((config.d_sae,), start)
-        }
 
-    def encode(self, config: JumpReluConfig, p: Parameters, x_BD: Tensor) -> DenseCodes:
-        """Pre-activations above their threshold."""
-        z_BF = pre_activations(p, x_BD).relu()
-        return DenseCodes(z_BF * (z_BF > p["log_threshold"].exp()))
+def encode(config: JumpReluConfig, p: Parameters, x_BD: Tensor) -> DenseCodes:
+    """Pre-activations above their threshold."""
+    z_BF = pre_activations(p, x_BD, config.subtract_b_dec).relu()
+    return DenseCodes(z_BF * (z_BF > p["log_threshold"].exp()))
 
-    def objective(self, config: JumpReluConfig, p: Parameters, x_BD: Tensor, dead_F: Tensor) -> tuple[Terms, Codes]:
-        """`mse` and `l0`."""
-        z_BF, width = pre_activations(p, x_BD).relu(), config.bandwidth * math.sqrt(x_BD.shape[1])
-        theta_F = p["log_threshold"].exp()
-        codes = DenseCodes(_Jump.apply(z_BF, theta_F, width))
-        L0 = _Step.apply(z_BF.detach(), theta_F, width).sum(-1).mean()
-        excess = L0 if config.l0_target is None else (L0 / config.l0_target - 1).square()
-        variance = squared_error(x_BD, x_BD.mean(0, keepdim=True))
-        mse = squared_error(x_BD, decode(codes, p["W_dec"], p["b_dec"]))
-        return {"mse": mse, "l0": config.l0_coefficient * variance * excess}, codes
 
-    def constrain_(self, config: JumpReluConfig, p: Parameters) -> None:
-        """Unit decoder rows, unless the decoder norm is free."""
-        if config.decoder_norm == "unit":
-            p["W_dec"].copy_(unit_rows(p["W_dec"]))
+def objective(config: JumpReluConfig, p: Parameters, batch: Batch) -> tuple[Terms, Codes]:
+    """`mse` and `l0`."""
+    z_BF = pre_activations(p, batch.x_BD, config.subtract_b_dec).relu()
+    theta_F, width = p["log_threshold"].exp(), config.bandwidth * math.sqrt(batch.x_BD.shape[1])
+    codes = DenseCodes(_Jump.apply(z_BF, theta_F, width))
+    L0 = _Step.apply(z_BF.detach(), theta_F, width).sum(-1).mean()
+    excess = L0 if config.l0_target is None else (L0 / config.l0_target - 1).square()
+    mse = squared_error(batch.y_BO, decode(codes, p["W_dec"], p["b_dec"]))
+    return {"mse": mse, "l0": config.l0_coefficient * batch.variance * excess}, codes
 
 
 class _Jump(torch.autograd.Function):
@@ -95,3 +87,15 @@ class _Step(torch.autograd.Function):
         z_BF, theta_F = ctx.saved_tensors
         near_BF = (z_BF - theta_F).abs() < ctx.width / 2
         return None, -(grads[0] * near_BF).sum(0) / ctx.width, None
+
+
+JUMPRELU = Architecture(
+    summary="ReLU with a learned threshold per latent, with a target for L0",
+    source="arXiv 2407.14435",
+    sparse=False,
+    knob="l0_target",
+    encode=encode,
+    objective=objective,
+    shapes=shapes,
+    init=init,
+)

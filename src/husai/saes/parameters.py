@@ -1,18 +1,21 @@
-"""Parameters of one SAE, feature-major, and their seeded start."""
+"""Parameters of one SAE, feature-major: their seeded start, their pre-activations, the norm of their decoder rows."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
+from husai.saes.config import DecoderNorm
+
 # W_enc [F, D], b_enc [F], W_dec [F, O], b_dec [O], and what one architecture needs beside them.
 Parameters = dict[str, Tensor]
 CORE = ("W_enc", "b_enc", "W_dec", "b_dec")
 
 
-def pre_activations(p: Parameters, x_BD: Tensor) -> Tensor:
+def pre_activations(p: Parameters, x_BD: Tensor, subtract_b_dec: bool = True) -> Tensor:
     """[B, F]: `W_enc (x - b_dec) + b_enc`, with the bias folded so that no gradient runs through `x - b_dec`."""
-    return torch.addmm(p["b_enc"] - p["W_enc"] @ p["b_dec"], x_BD, p["W_enc"].T)
+    bias_F = p["b_enc"] - p["W_enc"] @ p["b_dec"] if subtract_b_dec else p["b_enc"]
+    return torch.addmm(bias_F, x_BD, p["W_enc"].T)
 
 
 def initial(d_in: int, d_sae: int, tied: bool, generator: torch.Generator) -> Parameters:
@@ -30,6 +33,18 @@ def core_shapes(d_sae: int, d_in: int) -> dict[str, tuple[int, ...]]:
 def unit_rows(W_FO: Tensor) -> Tensor:
     """Rows divided by their norm; a zero row stays zero."""
     return W_FO / W_FO.norm(dim=-1, keepdim=True).clamp_min(1e-12)
+
+
+def after_step_(decoder_norm: DecoderNorm, p: Parameters) -> None:
+    """Unit decoder rows, unless their norm is free."""
+    if decoder_norm != "free":
+        p["W_dec"].copy_(unit_rows(p["W_dec"]))
+
+
+def across(gradient_FO: Tensor, W_FO: Tensor) -> Tensor:
+    """The gradient of rows without its part along them, which would only change their length."""
+    unit = unit_rows(W_FO)
+    return gradient_FO - (gradient_FO * unit).sum(-1, keepdim=True) * unit
 
 
 def squared_error(x_BO: Tensor, reconstruction_BO: Tensor) -> Tensor:

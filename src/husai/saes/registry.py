@@ -7,11 +7,11 @@ from typing import Any
 from husai.errors import unknown
 from husai.saes.architecture import Architecture
 from husai.saes.config import AnySAEConfig
-from husai.saes.jumprelu import JumpRelu
-from husai.saes.relu_l1 import ReluL1
-from husai.saes.topk import TopK
+from husai.saes.jumprelu import JUMPRELU
+from husai.saes.relu_l1 import RELU_L1
+from husai.saes.topk import TOPK
 
-ARCHITECTURES: dict[str, Architecture[Any]] = {"topk": TopK(), "relu_l1": ReluL1(), "jumprelu": JumpRelu()}
+ARCHITECTURES: dict[str, Architecture[Any]] = {"topk": TOPK, "relu_l1": RELU_L1, "jumprelu": JUMPRELU}
 
 
 def architecture(config: AnySAEConfig) -> Architecture[Any]:

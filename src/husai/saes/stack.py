@@ -1,4 +1,4 @@
-"""`SAEStack`: SAEs of S seeds trained together; `stack[i]` is a single `SAE` with the field's views."""
+"""`SAEStack`: SAEs of S seeds trained together; `stack[i]` is a single `SAE`."""
 
 from __future__ import annotations
 
@@ -12,59 +12,13 @@ from pydantic import TypeAdapter
 from torch import Tensor
 
 from husai.errors import UserError
-from husai.saes.codes import Codes, decode
 from husai.saes.config import AnySAEConfig, SAEConfig
 from husai.saes.parameters import Parameters
 from husai.saes.registry import architecture
+from husai.saes.sae import SAE
 from husai.store.tensors import load_arrays, read_metadata, save_arrays
 
 _CONFIG: TypeAdapter[AnySAEConfig] = TypeAdapter(SAEConfig)
-
-
-@dataclass
-class SAE:
-    """One SAE on rows as they were captured: input scaling (`mean`, `factor`) is applied inside.
-
-    Works in scaled units within: `z = (x - mean) * factor`. `encode` takes x [B, D]; `decode` returns x_hat [B, D].
-    """
-
-    config: AnySAEConfig
-    parameters: Parameters
-    mean_D: Tensor
-    factor: float
-    hook_name: str = ""
-
-    @property
-    def W_enc(self) -> Tensor:
-        """[D, F] view, as elsewhere in the field."""
-        return self.parameters["W_enc"].T
-
-    @property
-    def W_dec(self) -> Tensor:
-        """[F, D]."""
-        return self.parameters["W_dec"]
-
-    @property
-    def b_enc(self) -> Tensor:
-        """[F]."""
-        return self.parameters["b_enc"]
-
-    @property
-    def b_dec(self) -> Tensor:
-        """[D], in scaled units."""
-        return self.parameters["b_dec"]
-
-    def encode(self, x_BD: Tensor) -> Codes:
-        """Codes of rows x [B, D] in the units of the activations."""
-        return architecture(self.config).encode(self.config, self.parameters, (x_BD - self.mean_D) * self.factor)
-
-    def decode(self, codes: Codes) -> Tensor:
-        """Reconstruction [B, D] in the units of the activations."""
-        return decode(codes, self.W_dec, self.b_dec) / self.factor + self.mean_D
-
-    def __call__(self, x_BD: Tensor) -> Tensor:
-        """`decode(encode(x))`."""
-        return self.decode(self.encode(x_BD))
 
 
 @dataclass

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import torch
 from torch import Tensor
 
@@ -11,10 +13,13 @@ from husai.saes.parameters import Parameters, unit_rows
 SOFT_COSINE = 0.8
 
 
-def drop_frozen_(freeze: Freeze, grads: Parameters) -> None:
-    """Set the gradients of frozen parameters to zero, in place."""
-    frozen = {"decoder": ("W_dec",), "encoder": ("W_enc", "b_enc")}.get(freeze, ())
-    for name in frozen:
+def drop_frozen_(freeze: Freeze, buffers: Collection[str], grads: Parameters) -> None:
+    """Set the gradients of frozen parameters and of buffers to zero, in place.
+
+    A frozen encoder is everything but the decoder.
+    """
+    held = {"decoder": {"W_dec"}, "encoder": grads.keys() - {"W_dec", "b_dec"}}.get(freeze, set())
+    for name in {*held, *buffers}:
         grads[name] = torch.zeros_like(grads[name])
 
 

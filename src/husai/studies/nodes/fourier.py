@@ -36,7 +36,7 @@ def run(work: Work) -> Outcome:
     everything = planes(x_ND, residues, task.n_classes)
     fourier = everything.above(ENERGY)
     stack = load_stack(work.folders["stack"] / "stack.safetensors")
-    alive = [(stack[i].encode(torch.from_numpy(x_ND)).fired()).numpy() for i in range(len(stack))]
+    alive = [stack[i].codes(torch.from_numpy(x_ND)).fired().numpy() for i in range(len(stack))]
     decoders = stack.parameters["W_dec"].numpy()
     shares, frequencies = zip(*(best_plane(W, fourier) for W in decoders), strict=True)
     spans = [in_span(W, fourier) for W in decoders]

@@ -14,7 +14,8 @@ import torch
 from husai.activations.strata import ALL, WITHOUT_OUTLIERS
 from husai.evals.fidelity import Fidelity, fidelity, subset_explained_variance
 from husai.evals.recovery import recovery
-from husai.saes.stack import SAE, SAEStack, load_stack
+from husai.saes.sae import SAE
+from husai.saes.stack import SAEStack, load_stack
 from husai.stability.features import feature_table
 from husai.stability.matching import Matches, match_all
 from husai.stability.pairwise import PairTable, pairwise
@@ -124,7 +125,7 @@ def _find(work: Work) -> tuple[Found, dict[str, object]]:
 
 @torch.no_grad()
 def _codes(stack: SAEStack, x_ND: torch.Tensor) -> np.ndarray:
-    return np.stack([stack[i].encode(x_ND).dense().numpy() for i in range(len(stack))])
+    return np.stack([stack[i].encode(x_ND).numpy() for i in range(len(stack))])
 
 
 def _ranks(W_SFD: np.ndarray) -> tuple[int, ...]:

@@ -10,8 +10,11 @@ import torch
 from torch import Tensor
 from torch.optim.adam import adam
 
+from husai.saes.architecture import Batch
+from husai.saes.codes import Codes
 from husai.saes.config import AnySAEConfig
-from husai.saes.parameters import Parameters
+from husai.saes.objective import loss_terms
+from husai.saes.parameters import Parameters, across
 from husai.saes.registry import architecture
 from husai.training.config import TrainingConfig
 from husai.training.coupling.coupling import Coupling
@@ -39,29 +42,35 @@ class ReferenceEngine:
         """Nothing to do: steps work on the tensors of the state."""
 
     def step(self, state: TrainState, x_SBD: Tensor, lr: float) -> SeedTerms:
-        """Gradients by autograd, dense Adam, then the architecture's constraint."""
-        terms, grads = [], []
+        """Gradients by autograd, dense Adam, then what the architecture does after a step."""
+        terms, grads, codes = [], [], []
         for seed in range(state.seeds):
-            seed_terms, seed_grads = self._gradients(state, seed, x_SBD[seed].clone())
+            seed_terms, seed_grads, seed_codes = self._gradients(state, seed, x_SBD[seed].clone())
             terms.append(seed_terms)
             grads.append(seed_grads)
+            codes.append(seed_codes)
         if self.coupling is not None:
             self._pull(state, terms, grads)
-        for seed_grads in grads:
-            drop_frozen_(self.config.freeze, seed_grads)
+        for seed, seed_grads in enumerate(grads):
+            drop_frozen_(self.config.freeze, self.arch.buffers, seed_grads)
+            if self.config.decoder_norm == "projected":
+                seed_grads["W_dec"] = across(seed_grads["W_dec"], state.parameters["W_dec"][seed])
         self._update(state, grads, lr)
+        for seed, seed_codes in enumerate(codes):
+            self._follow(state, seed, seed_codes)
+        state.step += 1
         return terms
 
-    def _gradients(self, state: TrainState, seed: int, x_BD: Tensor) -> tuple[dict[str, Tensor], Parameters]:
+    def _gradients(self, state: TrainState, seed: int, x_BD: Tensor) -> tuple[dict[str, Tensor], Parameters, Codes]:
         # Copies start on a 64-byte boundary, views of a stack need not, and the matrix library rounds by alignment.
         p = {name: tensor[seed].detach().clone().requires_grad_() for name, tensor in state.parameters.items()}
         rows = state.step * x_BD.shape[0]
         dead = dead_mask(state.last_fired_SF[seed], rows, self.config.dead_after)
-        terms, codes = self.arch.objective(self.config, p, x_BD, dead)
+        terms, codes = loss_terms(self.arch, self.config, p, Batch.of(x_BD, dead))
         total = torch.stack(list(terms.values())).sum()
         grads = torch.autograd.grad(total, list(p.values()), materialize_grads=True)
         update_(state.last_fired_SF[seed], codes.fired(), rows + x_BD.shape[0])
-        return {name: term.detach() for name, term in terms.items()}, dict(zip(p, grads, strict=True))
+        return {name: term.detach() for name, term in terms.items()}, dict(zip(p, grads, strict=True)), codes
 
     def _pull(self, state: TrainState, terms: SeedTerms, grads: list[Parameters]) -> None:
         assert self.coupling is not None
@@ -90,12 +99,12 @@ class ReferenceEngine:
             eps=self.training.eps,
             maximize=False,
         )
-        for seed in range(state.seeds):
-            self._constrain(state, seed)
-        state.step += 1
 
-    def _constrain(self, state: TrainState, seed: int) -> None:
-        if self.config.freeze != "decoder":  # normalising a frozen row would still change its last bits
-            self.arch.constrain_(self.config, {name: t[seed] for name, t in state.parameters.items()})
+    @torch.no_grad()
+    def _follow(self, state: TrainState, seed: int, codes: Codes) -> None:
+        parameters = {name: t[seed] for name, t in state.parameters.items()}
+        if self.config.freeze == "decoder":  # normalising a frozen row would still change its last bits
+            parameters["W_dec"] = parameters["W_dec"].clone()
+        self.arch.after_step_(self.config, parameters, codes)
         if self.config.freeze == "soft_decoder":
             hold_near_start_(state.parameters["W_dec"][seed], torch.from_numpy(state.snapshots[0][seed]))
