@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from husai.activations.scaling import Scaling, Weights
+from husai.activations.scaling import Scaling
 from husai.errors import UserError
 
 RNG = np.random.default_rng(8)
@@ -53,37 +53,6 @@ def test_what_is_folded_is_what_was_applied():
 
 def test_identity_changes_nothing():
     assert np.array_equal(Scaling.identity(12).apply(X), X)
-
-
-def encode(w: Weights, x: np.ndarray) -> np.ndarray:
-    return (x - w.b_dec_D if w.apply_b_dec_to_input else x) @ w.W_enc_DF + w.b_enc_F
-
-
-def random_weights(apply_b_dec: bool) -> Weights:
-    shapes = ((12, 20), (20,), (20, 12), (12,))
-    return Weights(*(RNG.standard_normal(shape) for shape in shapes), apply_b_dec_to_input=apply_b_dec)
-
-
-@pytest.mark.parametrize("apply_b_dec", [True, False])
-def test_folding_keeps_codes_and_explained_variance(apply_b_dec):
-    scaling, weights = Scaling.fit(X), random_weights(apply_b_dec)
-    x = X.astype(np.float64)
-    y = (x - scaling.mean_D.astype(float)) * scaling.factor
-    folded = scaling.fold(weights)
-    assert np.allclose(encode(folded, x), encode(weights, y), atol=1e-8)
-    codes = np.maximum(encode(weights, y), 0)
-    y_hat, x_hat = codes @ weights.W_dec_FD + weights.b_dec_D, codes @ folded.W_dec_FD + folded.b_dec_D
-    assert np.allclose(x_hat, y_hat / scaling.factor + scaling.mean_D, atol=1e-8)
-    assert explained(x, x_hat) == pytest.approx(explained(y, y_hat), rel=1e-6)
-
-
-@pytest.mark.parametrize("apply_b_dec", [True, False])
-def test_unfold_undoes_fold(apply_b_dec):
-    scaling, weights = Scaling.fit(X), random_weights(apply_b_dec)
-    back = scaling.unfold(scaling.fold(weights))
-    for name in ("W_enc_DF", "b_enc_F", "W_dec_FD", "b_dec_D"):
-        assert np.allclose(getattr(back, name), getattr(weights, name), atol=1e-9)
-    assert back.apply_b_dec_to_input is apply_b_dec
 
 
 def test_stored_and_read_back_to_the_bit():

@@ -78,9 +78,9 @@ def test_a_step_of_husai_trains_with_auxk_on_and_nobody_dead(monkeypatch: pytest
     objective = reference.ReferenceEngine._gradients
 
     def spy(self, state, seed, x_BD):
-        terms, grads = objective(self, state, seed, x_BD)
+        terms, grads, codes = objective(self, state, seed, x_BD)
         seen.append((self.config.aux_k, len(terms)))
-        return terms, grads
+        return terms, grads, codes
 
     monkeypatch.setattr(reference.ReferenceEngine, "_gradients", spy)
     made = make(SIZE, "cpu", "reference")

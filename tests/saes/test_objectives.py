@@ -15,7 +15,7 @@ from husai.saes.registry import architecture
 def ready(config: AnySAEConfig, d_in: int = 8, rows: int = 16) -> tuple[Parameters, Tensor]:
     generator = torch.Generator().manual_seed(3)
     untied = config.model_copy(update={"tied_init": False})
-    p = {name: t.double() for name, t in architecture(config).init(untied, d_in, generator).items()}
+    p = {name: t.double() for name, t in architecture(config).init(untied, d_in, generator, None).items()}
     p["b_enc"] = 0.1 * torch.randn(config.d_sae, generator=generator, dtype=torch.float64)
     p["b_dec"] = 0.1 * torch.randn(d_in, generator=generator, dtype=torch.float64)
     x = torch.randn(rows, d_in, generator=generator, dtype=torch.float64)

@@ -29,7 +29,7 @@ def asking(l0_target: float | None, l0_coefficient: float = 0.2) -> JumpReluConf
 
 def ready(config: JumpReluConfig) -> tuple[Parameters, Tensor, Tensor]:
     generator = torch.Generator().manual_seed(5)
-    p = {n: t.double() for n, t in architecture(config).init(config, D, generator).items()}
+    p = {n: t.double() for n, t in architecture(config).init(config, D, generator, None).items()}
     x = torch.randn(B, D, generator=generator, dtype=torch.float64)
     return {n: t.requires_grad_() for n, t in p.items()}, x, torch.zeros(F, dtype=torch.bool)
 

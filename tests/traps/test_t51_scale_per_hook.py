@@ -8,8 +8,12 @@ import pytest
 import torch
 
 from husai.activations.capture import capture
-from husai.activations.scaling import Scaling, Weights
+from husai.activations.scaling import Scaling
 from husai.models.config import TransformerConfig
+from husai.saes.config import ReluL1Config
+from husai.saes.parameters import initial
+from husai.saes.registry import architecture
+from husai.saes.sae import SAE
 from husai.tasks.modular import ModularConfig
 
 HOOKS = ("blocks.0.hook_resid_post", "blocks.1.hook_resid_post")
@@ -52,15 +56,15 @@ def test_the_scale_names_its_hook_and_travels_with_the_sae(layers):
 
 
 def test_a_folded_sae_reads_raw_rows_of_its_own_hook(layers):
-    rng = np.random.default_rng(0)
-    weights = Weights(rng.standard_normal((16, 8)), np.zeros(8), rng.standard_normal((8, 16)), np.zeros(16), True)
-    x = layers[1].to_array().astype(np.float64)
-    right, wrong = (Scaling.of(cache) for cache in (layers[1], layers[0]))
-    scaled = (x - right.mean_D) * right.factor
-    expected = scaled @ weights.W_enc_DF
+    config = ReluL1Config(d_sae=8)
+    p = initial(16, 8, False, torch.Generator().manual_seed(0))
+    x = torch.from_numpy(layers[1].to_array())
 
-    def codes(folded: Weights) -> np.ndarray:
-        return (x - folded.b_dec_D) @ folded.W_enc_DF + folded.b_enc_F
+    def of(cache) -> SAE:
+        scaling = Scaling.of(cache)
+        return SAE(config, p, torch.from_numpy(scaling.mean_D), scaling.factor)
 
-    assert np.allclose(codes(right.fold(weights)), expected, atol=1e-5)
-    assert np.abs(codes(wrong.fold(weights)) - expected).max() > 1
+    right, wrong = (of(cache) for cache in (layers[1], layers[0]))
+    expected = architecture(config).encode(config, p, torch.from_numpy(Scaling.of(layers[1]).apply(x.numpy())))
+    assert torch.allclose(right.folded().encode(x), expected.dense(), atol=1e-4)
+    assert (wrong.folded().encode(x) - expected.dense()).abs().max() > 1

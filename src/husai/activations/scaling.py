@@ -7,7 +7,7 @@ the largest norm.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -20,17 +20,6 @@ if TYPE_CHECKING:
     from husai.activations.cache import ActivationCache
 
 Array = TypeVar("Array", np.ndarray, "Tensor")
-
-
-@dataclass(frozen=True, eq=False)
-class Weights:
-    """Parameters of one affine SAE in SAELens' orientation: `W_enc_DF`, `b_enc_F`, `W_dec_FD`, `b_dec_D`."""
-
-    W_enc_DF: np.ndarray
-    b_enc_F: np.ndarray
-    W_dec_FD: np.ndarray
-    b_dec_D: np.ndarray
-    apply_b_dec_to_input: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,17 +98,6 @@ class Scaling:
 
         return torch.tensor(self.mean_D).to(x)
 
-    def fold(self, weights: Weights) -> Weights:
-        """SAE for raw rows that has the same codes as `weights` has on scaled rows, and the reconstruction scaled back.
-
-        Thresholds act on the codes and stay as they are.
-        """
-        return _rescale(weights, self.factor, self.mean_D.astype(np.float64))
-
-    def unfold(self, weights: Weights) -> Weights:
-        """Inverse of `fold`."""
-        return _rescale(weights, 1 / self.factor, -self.mean_D.astype(np.float64) * self.factor)
-
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Named arrays to be saved with an SAE (the hook's name goes into its config)."""
         return {"scale_mean_D": self.mean_D, "scale_factor": np.array(self.factor, dtype=np.float64)}
@@ -137,19 +115,3 @@ class Scaling:
                 "the scaling of this SAE is missing or damaged (scale_mean_D [D], scale_factor): not usable"
             )
         return cls(mean, float(factor.reshape(())), hook_name)
-
-
-def _rescale(weights: Weights, factor: float, mean_D: np.ndarray) -> Weights:
-    """Weights for x, where `weights` are for y = (x - mean) * factor; in float64, returned in the dtype given."""
-    dtype = weights.W_enc_DF.dtype
-    W_enc = weights.W_enc_DF.astype(np.float64) * factor
-    b_enc = weights.b_enc_F.astype(np.float64)
-    if not weights.apply_b_dec_to_input:  # otherwise the new b_dec takes the mean off the input
-        b_enc = b_enc - mean_D @ W_enc
-    return replace(
-        weights,
-        W_enc_DF=W_enc.astype(dtype),
-        b_enc_F=b_enc.astype(dtype),
-        W_dec_FD=(weights.W_dec_FD.astype(np.float64) / factor).astype(dtype),
-        b_dec_D=(weights.b_dec_D.astype(np.float64) / factor + mean_D).astype(dtype),
-    )

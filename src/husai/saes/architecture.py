@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from husai.saes.codes import Codes, decode
+from husai.saes.folding import fold_core
 from husai.saes.parameters import Parameters, after_step_, core_shapes, initial, squared_error
 
 C = TypeVar("C")
@@ -52,7 +53,7 @@ def _core(config: Any, d_in: int) -> Shapes:
     return core_shapes(config.d_sae, d_in)
 
 
-def _start(config: Any, d_in: int, generator: torch.Generator) -> Parameters:
+def _start(config: Any, d_in: int, generator: torch.Generator, rows_ND: Tensor | None) -> Parameters:
     return initial(d_in, config.d_sae, config.tied_init, generator)
 
 
@@ -73,10 +74,14 @@ class Architecture(Generic[C]):
         objective: `(config, p, batch)` to named loss terms, already weighted, whose sum is minimised, and the codes
             they were computed from. Each term is logged apart; none may be counted twice.
         shapes: `(config, d_in)` to the shape of each parameter of one seed.
-        init: `(config, d_in, generator)` to the parameters at step 0.
+        init: `(config, d_in, generator, rows)` to the parameters at step 0; `rows` [N, D] are scaled rows of this
+            seed alone where `needs_rows` says that it starts from them, else None.
         decode: `(config, p, codes, x)` to the reconstruction [B, O].
         after_step_: `(config, p, codes)`: what is enforced or counted after each optimiser step, in place.
+        fold: `(config, p, mean, factor)` to the parameters of the same SAE on rows x where `p` reads
+            (x - mean) * factor.
         buffers: parameters that no gradient moves.
+        trained: whether there is anything to train; a baseline that is not stays as it starts.
     """
 
     summary: str
@@ -86,7 +91,10 @@ class Architecture(Generic[C]):
     objective: Callable[[C, Parameters, Batch], tuple[Terms, Codes]]
     knob: str = ""
     shapes: Callable[[C, int], Shapes] = _core
-    init: Callable[[C, int, torch.Generator], Parameters] = _start
+    init: Callable[[C, int, torch.Generator, Tensor | None], Parameters] = _start
     decode: Callable[[C, Parameters, Codes, Tensor], Tensor] = linear_decode
     after_step_: Callable[[C, Parameters, Codes], None] = _keep_norm_
+    fold: Callable[[C, Parameters, Tensor, float], Parameters] = fold_core
     buffers: tuple[str, ...] = ()
+    needs_rows: bool = False
+    trained: bool = True

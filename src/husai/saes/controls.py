@@ -26,7 +26,8 @@ def untrained(stack: SAEStack, root: int, vary: Collection[Role]) -> SAEStack:
     `vary` are the streams that differed between the seeds in training.
 
     Raises:
-        Refused: all seeds started from one initialisation, so that untrained ones would agree perfectly.
+        Refused: all seeds started from one initialisation, so that untrained ones would agree perfectly; or they
+            started from rows, which are not at hand here.
     """
     if Role.SAE_INIT not in vary:
         raise Refused(
@@ -34,8 +35,10 @@ def untrained(stack: SAEStack, root: int, vary: Collection[Role]) -> SAEStack:
             "themselves; vary sae_init (training.vary), or leave this control out"
         )
     arch = architecture(stack.config)
+    if arch.needs_rows:
+        raise Refused(f"the untrained control does not apply: {stack.config.kind} starts from rows of the data")
     d_in = stack.mean_D.shape[0]
-    starts = [arch.init(stack.config, d_in, torch_generator(root, Role.SAE_INIT, seed)) for seed in stack.seeds]
+    starts = [arch.init(stack.config, d_in, torch_generator(root, Role.SAE_INIT, seed), None) for seed in stack.seeds]
     return _with(stack, {name: torch.stack([p[name] for p in starts]) for name in starts[0]})
 
 

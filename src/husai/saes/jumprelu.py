@@ -32,7 +32,7 @@ def shapes(config: JumpReluConfig, d_in: int) -> Shapes:
     return core_shapes(config.d_sae, d_in) | {"log_threshold": (config.d_sae,)}
 
 
-def init(config: JumpReluConfig, d_in: int, generator: torch.Generator) -> Parameters:
+def init(config: JumpReluConfig, d_in: int, generator: torch.Generator, rows_ND: Tensor | None) -> Parameters:
     """Unit Gaussian decoder rows, tied encoder by default, biases 0, equal thresholds."""
     start = math.log(config.threshold * math.sqrt(d_in))
     return initial(d_in, config.d_sae, config.tied_init, generator) | {

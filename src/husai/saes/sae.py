@@ -96,13 +96,6 @@ class SAE:
 
     @torch.no_grad()
     def folded(self) -> SAE:
-        """The same function with the scaling inside the parameters, so that none is applied to the rows.
-
-        The same latents with the same values: `W_enc` is multiplied by the factor, `W_dec`, `b_dec` divided by it.
-        """
-        p = dict(self.parameters)
-        p["W_enc"], p["W_dec"] = p["W_enc"] * self.factor, p["W_dec"] / self.factor
-        p["b_dec"] = p["b_dec"] / self.factor + self.mean_D
-        if not self.config.subtract_b_dec:
-            p["b_enc"] = p["b_enc"] - p["W_enc"] @ self.mean_D
+        """The same latents with the same values, the scaling inside the parameters: none is applied to the rows."""
+        p = architecture(self.config).fold(self.config, self.parameters, self.mean_D, self.factor)
         return replace(self, parameters=p, mean_D=torch.zeros_like(self.mean_D), factor=1.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -50,13 +51,30 @@ class TrainState:
             self.history.setdefault(name, {})[self.step] = values
 
 
-def start(config: AnySAEConfig, training: TrainingConfig, d_in: int, seeds: tuple[int, ...], root: int) -> TrainState:
-    """State at step 0. Seeds share their initialisation when `sae_init` is not among the varied streams."""
+RowsOf = Callable[[int], Tensor]  # of a seed: scaled rows [N, D] that no other seed of the stack starts from
+
+
+def start(
+    config: AnySAEConfig,
+    training: TrainingConfig,
+    d_in: int,
+    seeds: tuple[int, ...],
+    root: int,
+    rows_of: RowsOf | None = None,
+) -> TrainState:
+    """State at step 0. Seeds share their initialisation when `sae_init` is not among the varied streams.
+
+    Raises:
+        UserError: the architecture starts from rows, and none are given.
+    """
     arch = architecture(config)
+    if arch.needs_rows and rows_of is None:
+        raise UserError(f"{config.kind} starts from rows of the data: give `rows_of`")
     parameters = {name: torch.empty(len(seeds), *shape) for name, shape in arch.shapes(config, d_in).items()}
     for place, seed in enumerate(seeds):
         index = (seed,) if Role.SAE_INIT in training.vary else ()
-        for name, tensor in arch.init(config, d_in, torch_generator(root, Role.SAE_INIT, *index)).items():
+        rows_ND = rows_of(seed) if arch.needs_rows and rows_of is not None else None
+        for name, tensor in arch.init(config, d_in, torch_generator(root, Role.SAE_INIT, *index), rows_ND).items():
             parameters[name][place] = tensor
     zeros = {name: torch.zeros_like(t) for name, t in parameters.items()}
     last = torch.zeros(len(seeds), config.d_sae, dtype=torch.int64)

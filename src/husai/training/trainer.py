@@ -20,7 +20,7 @@ from husai.training.coupling.coupling import Coupling
 from husai.training.engines.choose import choose
 from husai.training.engines.engine import Engine, numbers
 from husai.training.schedules import is_snapshot, learning_rate, trunk_end
-from husai.training.state import TrainState, load_state, save_state, start
+from husai.training.state import RowsOf, TrainState, load_state, save_state, start
 
 LOG_EVERY = 25
 TRUNK, BRANCH = "trunk.safetensors", "branch.safetensors"
@@ -33,8 +33,8 @@ class Job:
     """One training: what, on which scaled batches, for which seeds.
 
     `batch_at(step)` returns scaled rows [S, B, D] as a pure function of the step; `ahead` of them are gathered before
-    they are needed. `identity` names the trajectory (everything but the budget), so that a checkpoint is never resumed
-    as something else.
+    they are needed. `rows_of` gives each seed rows to start from. `identity` names the trajectory (everything but the
+    budget), so that a checkpoint is never resumed as something else.
     """
 
     config: AnySAEConfig
@@ -48,6 +48,7 @@ class Job:
     coupling: Coupling | None = None
     save_every: float = SAVE_EVERY_SECONDS
     ahead: int = 0
+    rows_of: RowsOf | None = None
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,9 @@ def train(job: Job, folder: Path, trunk: TrainState | None = None) -> Trained:
     split = trunk_end(job.training, steps)
     trunk_path, branch_path = folder / TRUNK, folder / BRANCH
     engine, why = choose(job.config, job.training, job.coupling)
-    state = _resume(trunk_path, job) or trunk or start(job.config, job.training, job.d_in, job.seeds, job.root)
+    state = _resume(trunk_path, job) or trunk
+    if state is None:
+        state = start(job.config, job.training, job.d_in, job.seeds, job.root, job.rows_of)
     if state.step > split:
         raise UserError(f"{job.title}: the trunk is at step {state.step}, beyond the decay of {steps} steps at {split}")
     spent = Spent()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,13 +11,16 @@ import torch
 from torch import Tensor
 
 from husai.activations.cache import ActivationCache
-from husai.activations.partition import hold_out
+from husai.activations.partition import hold_out, partition
 from husai.activations.scaling import Scaling
 from husai.activations.strata import cache_strata
 from husai.activations.stream import Batches, Feed
+from husai.errors import UserError
 from husai.seeds import Role
 from husai.store.tensors import load_arrays
 from husai.training.config import TrainingConfig
+
+START_PARTS = 8  # disjoint parts of the training rows for seeds that start from rows
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,20 @@ class Rows:
             groups_N=self.groups_N,
         )
         return Feed(self.cache, batches, self.scaling)
+
+    def start_rows(self, seeds: tuple[int, ...], root: int) -> Callable[[int], Tensor]:
+        """Scaled rows [N, D] for a seed to start from: a part of the training rows that no other of `seeds` has.
+
+        The part follows from the seed alone, so that a seed starts the same in a stack or by itself.
+
+        Raises:
+            UserError: two seeds would have the same part.
+        """
+        if len({seed % START_PARTS for seed in seeds}) < len(seeds):
+            raise UserError(f"at most {START_PARTS} seeds in a row can start from rows of their own: use fewer seeds")
+        groups = None if self.groups_N is None else self.groups_N[self.train_index]
+        parts = partition(self.train_index, START_PARTS, root, groups)
+        return lambda seed: torch.from_numpy(self.scaling.apply(self.cache.rows(parts[seed % START_PARTS])))
 
     def held_out(self) -> Tensor:
         """Held-out rows [N, D] in the units of the activations (all rows when none were held out)."""

@@ -38,7 +38,10 @@ def run(work: Work) -> Outcome:
     parts = len(seeds) if training.data == "disjoint" else 1
     feed = rows.feed(training, seeds, root, parts)
     identity = trajectory_id(work)
-    job = Job(config, training, rows.cache.d_in, seeds, root, feed.batch, identity, work.title, ahead=feed.look_ahead)
+    job = Job(
+        config, training, rows.cache.d_in, seeds, root, feed.batch, identity, work.title,
+        ahead=feed.look_ahead, rows_of=lambda seed: rows.start_rows(seeds, root)(seed),
+    )  # fmt: skip
     trained = train(job, work.draft, _earlier(work, training, identity))
     mean = torch.from_numpy(rows.scaling.mean_D)
     stack = trained.stack(job, mean, rows.scaling.factor, rows.scaling.hook_name)

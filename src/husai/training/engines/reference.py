@@ -42,7 +42,12 @@ class ReferenceEngine:
         """Nothing to do: steps work on the tensors of the state."""
 
     def step(self, state: TrainState, x_SBD: Tensor, lr: float) -> SeedTerms:
-        """Gradients by autograd, dense Adam, then what the architecture does after a step."""
+        """Gradients by autograd, dense Adam, then what the architecture does after a step.
+
+        A baseline that is not trained is only measured.
+        """
+        if not self.arch.trained:
+            return self._measured(state, x_SBD)
         terms, grads, codes = [], [], []
         for seed in range(state.seeds):
             seed_terms, seed_grads, seed_codes = self._gradients(state, seed, x_SBD[seed].clone())
@@ -71,6 +76,17 @@ class ReferenceEngine:
         grads = torch.autograd.grad(total, list(p.values()), materialize_grads=True)
         update_(state.last_fired_SF[seed], codes.fired(), rows + x_BD.shape[0])
         return {name: term.detach() for name, term in terms.items()}, dict(zip(p, grads, strict=True)), codes
+
+    @torch.no_grad()
+    def _measured(self, state: TrainState, x_SBD: Tensor) -> SeedTerms:
+        state.step += 1
+        terms = []
+        for seed, x_BD in enumerate(x_SBD):
+            p = {name: tensor[seed] for name, tensor in state.parameters.items()}
+            found, codes = self.arch.objective(self.config, p, Batch.of(x_BD, torch.zeros(self.config.d_sae) > 0))
+            update_(state.last_fired_SF[seed], codes.fired(), state.step * len(x_BD))
+            terms.append(found)
+        return terms
 
     def _pull(self, state: TrainState, terms: SeedTerms, grads: list[Parameters]) -> None:
         assert self.coupling is not None

@@ -1,0 +1,44 @@
+"""`SAE` as users of the field expect it: shapes, names, and the scaling folded into the parameters."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from husai.saes.config import AnySAEConfig, JumpReluConfig, ReluL1Config, TopKConfig
+from husai.saes.registry import architecture
+from husai.saes.sae import SAE
+
+X = 3 + 2 * torch.randn(40, 8, generator=torch.Generator().manual_seed(1))
+
+
+def made(config: AnySAEConfig) -> SAE:
+    generator = torch.Generator().manual_seed(5)
+    p = architecture(config).init(config, 8, generator, X if architecture(config).needs_rows else None)
+    p = {name: t + 0.1 * torch.randn(t.shape, generator=generator) for name, t in p.items()}
+    return SAE(config, p, X.mean(0), 0.6, "blocks.0.hook_resid_post")
+
+
+@pytest.mark.parametrize("subtract", [True, False])
+@pytest.mark.parametrize("config", [TopKConfig(d_sae=20, k=3), ReluL1Config(d_sae=20), JumpReluConfig(d_sae=20)])
+def test_folding_keeps_codes_and_reconstructions(config: AnySAEConfig, subtract: bool) -> None:
+    sae = made(config.model_copy(update={"subtract_b_dec": subtract}))
+    folded = sae.folded()
+    assert folded.factor == 1 and not folded.mean_D.any()
+    assert torch.allclose(folded.encode(X), sae.encode(X), atol=2e-5)
+    assert torch.allclose(folded(X), sae(X), atol=2e-5)
+
+
+def test_encode_and_decode_take_any_leading_axes() -> None:
+    sae = made(TopKConfig(d_sae=20, k=3))
+    features = sae.encode(X.reshape(4, 10, 8))
+    assert features.shape == (4, 10, 20)
+    assert torch.equal(features.reshape(40, 20), sae.encode(X))
+    assert torch.equal(sae(X.reshape(4, 10, 8)).reshape(40, 8), sae(X))
+    assert sae.encode(X[0]).shape == (20,) and sae.decode(sae.encode(X[0])).shape == (8,)
+    assert torch.allclose(sae.decode(sae.encode(X)), sae(X), atol=1e-6)
+
+
+def test_it_says_what_it_is() -> None:
+    cfg = made(TopKConfig(d_sae=20, k=3)).cfg
+    assert (cfg.architecture, cfg.d_in, cfg.d_sae, cfg.hook_name) == ("topk", 8, 20, "blocks.0.hook_resid_post")
