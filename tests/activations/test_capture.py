@@ -11,6 +11,7 @@ from husai import events
 from husai.activations.cache import ActivationCache
 from husai.activations.capture import capture, chosen_positions
 from husai.activations.manifest import MANIFEST
+from husai.activations.scaling import Scaling
 from husai.errors import Interrupted, UserError
 from husai.models.config import TransformerConfig
 from husai.models.hooks import HookPoint, hook_points
@@ -162,3 +163,15 @@ def test_a_model_that_makes_nan_is_named_by_row(task, tmp_path):
 def test_a_hook_that_is_the_same_everywhere_is_refused(model, task, tmp_path):
     with pytest.raises(UserError, match="every row equals row 0"):
         capture(model, task, "hook_embed", tmp_path / "c", positions="read")
+
+
+def test_several_hooks_stand_side_by_side_each_with_its_own_scale(model, task, tmp_path):
+    hooks = ("blocks.0.hook_resid_mid", "blocks.0.hook_mlp_out")
+    cache = capture(model, task, hooks, tmp_path / "c", batch=50, shard_rows=33)
+    alone = [capture(model, task, hook, tmp_path / hook, batch=50) for hook in hooks]
+    assert cache.manifest.widths == (16, 16) and cache.manifest.origin.hook_name == hooks[0]
+    assert np.array_equal(cache.to_array(), np.concatenate([one.to_array() for one in alone], axis=1))
+    assert cache.manifest.hook_variances == pytest.approx([one.manifest.variance for one in alone])
+    scaled, expected = Scaling.of(cache).apply(cache.to_array()), [Scaling.of(c).apply(c.to_array()) for c in alone]
+    assert np.allclose(scaled, np.concatenate(expected, axis=1), atol=1e-6)
+    assert np.array_equal(Scaling.of(cache).apply(torch.from_numpy(cache.to_array())).numpy(), scaled)

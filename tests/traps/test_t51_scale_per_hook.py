@@ -14,6 +14,7 @@ from husai.saes.config import ReluL1Config
 from husai.saes.parameters import initial
 from husai.saes.registry import architecture
 from husai.saes.sae import SAE
+from husai.saes.stack import SAEStack, load_stack
 from husai.tasks.modular import ModularConfig
 
 HOOKS = ("blocks.0.hook_resid_post", "blocks.1.hook_resid_post")
@@ -46,13 +47,17 @@ def test_with_one_scale_the_large_layer_owns_the_loss_and_with_its_own_it_does_n
         assert (y.astype(float) ** 2).sum(1).mean() == pytest.approx(16, rel=1e-4)
 
 
-def test_the_scale_names_its_hook_and_travels_with_the_sae(layers):
+def test_the_scale_names_its_hook_and_travels_with_the_sae(layers, tmp_path):
     scalings = [Scaling.of(cache) for cache in layers]
     assert [s.hook_name for s in scalings] == list(HOOKS)
     assert scalings[0].factor > 5 * scalings[1].factor
+    p = {name: t[None] for name, t in initial(16, 8, True, torch.Generator().manual_seed(0)).items()}
     for scaling in scalings:
-        again = Scaling.from_arrays(scaling.to_arrays(), scaling.hook_name)
-        assert (again.factor, again.mean_D.tobytes()) == (scaling.factor, scaling.mean_D.tobytes())
+        mean = torch.from_numpy(scaling.mean_D)
+        stack = SAEStack(ReluL1Config(d_sae=8), (0,), p, mean, scaling.factor, scaling.hook_name)
+        again = load_stack(stack.save(tmp_path / "stack.safetensors"))
+        assert again.factor == scaling.factor and torch.equal(again.mean_D, mean)
+        assert again[0].hook_name == scaling.hook_name
 
 
 def test_a_folded_sae_reads_raw_rows_of_its_own_hook(layers):

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from husai.activations.cache import ActivationCache
-from husai.activations.manifest import Origin
+from husai.activations.manifest import HookColumns, Origin
 from husai.activations.writer import ShardWriter
 from husai.errors import UserError
 from husai.events import check_stop, report
@@ -28,10 +28,10 @@ Positions = Literal["read", "all"] | Sequence[int]
 
 @dataclass(frozen=True, eq=False)
 class _Plan:
-    """What to read where: the task, the hook, positions [P], the padding mask [N, T] and the origin of the rows."""
+    """What to read where: the task, the hooks, positions [P], the padding mask [N, T] and the origin of the rows."""
 
     task: Task
-    hook_name: str
+    hooks: tuple[str, ...]
     columns_P: np.ndarray
     mask_NT: np.ndarray
     origin: Origin
@@ -41,7 +41,7 @@ class _Plan:
 def capture(
     model: nn.Module,
     task: Task,
-    hook_name: str,
+    hook_name: str | Sequence[str],
     folder: Path,
     *,
     positions: Positions = "read",
@@ -60,7 +60,7 @@ def capture(
     Args:
         model: a causal model with hook points.
         task: the token rows.
-        hook_name: where to read.
+        hook_name: where to read; several hooks are put side by side in one row.
         folder: becomes the cache.
         positions: `read` (where the answer is predicted), `all`, or a list of positions.
         batch: rows per forward pass; it is stored, because the last bits of the activations depend on it.
@@ -76,33 +76,44 @@ def capture(
             left, NaN in the activations, constant activations, or a folder that is already full.
         Interrupted: the user stopped the run.
     """
-    find_hook(model, hook_name)
+    hooks = (hook_name,) if isinstance(hook_name, str) else tuple(hook_name)
+    for hook in hooks:
+        find_hook(model, hook)
     origin = Origin(
         kind="captured",
         synthetic=False,
         description=description,
-        hook_name=hook_name,
+        hook_name=hooks[0],
         positions=positions_text(positions),
         hashes={"weights": weights_hash or array_hash(model_arrays(model)), "task": task.content_hash},
         details={"task": task.name, "batch": batch, "padding_masked": mask_NT is not None, **(details or {})},
     )
-    plan = _Plan(task, hook_name, chosen_positions(task, positions), _checked_mask(task, mask_NT), origin, shard_rows)
+    plan = _Plan(task, hooks, chosen_positions(task, positions), _checked_mask(task, mask_NT), origin, shard_rows)
     chosen = np.arange(len(task.tokens_NT)) if examples is None else np.asarray(examples, dtype=np.int64)
     return _run(model, plan, chosen, batch, folder)
 
 
 def _run(model: nn.Module, plan: _Plan, examples: np.ndarray, batch: int, folder: Path) -> ActivationCache:
     writer: ShardWriter | None = None
-    with _reading(model), captured(model, [plan.hook_name]) as found:
-        for examples_B in _batches(examples, batch, plan.hook_name):
+    with _reading(model), captured(model, list(plan.hooks)) as found:
+        for examples_B in _batches(examples, batch, " and ".join(plan.hooks)):
             tokens_BT = plan.task.tokens_NT[examples_B]
             model(torch.tensor(tokens_BT, device=_device(model)))
-            x_BTD = _rows(found[plan.hook_name], plan.hook_name, tokens_BT.shape)
-            writer = writer or ShardWriter(folder, x_BTD.shape[-1], plan.origin, shard_rows=plan.shard_rows)
-            _append(writer, x_BTD, examples_B, plan)
+            parts = [_rows(found[hook], hook, tokens_BT.shape) for hook in plan.hooks]
+            writer = writer or _writer(folder, [part.shape[-1] for part in parts], plan)
+            _append(writer, np.concatenate(parts, axis=-1), examples_B, plan)
     if writer is None:
         raise UserError("there are no examples to capture: give at least one row of the task")
     return writer.close()
+
+
+def _writer(folder: Path, widths: list[int], plan: _Plan) -> ShardWriter:
+    """For rows of one hook, or of several side by side."""
+    origin = plan.origin
+    if len(plan.hooks) > 1:
+        columns = tuple(HookColumns(hook_name=h, width=w) for h, w in zip(plan.hooks, widths, strict=True))
+        origin = origin.model_copy(update={"hooks": columns})
+    return ShardWriter(folder, sum(widths), origin, shard_rows=plan.shard_rows)
 
 
 def chosen_positions(task: Task, positions: Positions) -> np.ndarray:

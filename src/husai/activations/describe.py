@@ -29,6 +29,7 @@ class Description:
     """Statistics of N rows of width D. `covariance_DD` (population, float64) is None above `COVARIANCE_LIMIT`."""
 
     mean_D: np.ndarray
+    variance_D: np.ndarray
     covariance_DD: np.ndarray | None
     mean_square_norm: float
     variance: float
@@ -60,6 +61,7 @@ def describe(read: Read, n_rows: int, d_in: int, positions_N: np.ndarray | None 
     covariance = second.covariance_DD
     return Description(
         mean_D=first.mean_D,
+        variance_D=second.variance_D,
         covariance_DD=covariance,
         mean_square_norm=first.mean_square,
         variance=variance,
@@ -126,6 +128,7 @@ def _first_pass(read: Read, n_rows: int, d_in: int) -> _First:
 
 @dataclass(frozen=True, eq=False)
 class _Second:
+    variance_D: np.ndarray
     covariance_DD: np.ndarray | None
     centred_N: np.ndarray
     excess_kurtosis: float
@@ -151,7 +154,8 @@ def _second_pass(read: Read, n_rows: int, mean_D: np.ndarray, positions_N: np.nd
     kurtosis = n_rows * fourth_D[alive] / second_D[alive] ** 2 - 3
     covariance = None if covariance is None else covariance / n_rows
     first = {} if positions_N is None else _first_position(centred, later_N, later_D)
-    return _Second(covariance, centred, float(kurtosis.mean()) if alive.any() else 0.0, first)
+    excess = float(kurtosis.mean()) if alive.any() else 0.0
+    return _Second(second_D / n_rows, covariance, centred, excess, first)
 
 
 def norm_statistics(norms_N: np.ndarray, centred_N: np.ndarray) -> NormStatistics:

@@ -20,17 +20,26 @@ Kind = Literal["captured", "planted", "surrogate", "external"]
 Follows = Literal["token", "token_and_position", "context", "unknown"]
 
 
+class HookColumns(Config):
+    """Columns of a row that were read at one hook."""
+
+    hook_name: str
+    width: int = Field(gt=0)
+
+
 class Origin(Config):
     """Where rows came from; it travels with every number made from them.
 
     `synthetic` rows never passed through a model. `hashes` maps a role (`weights`, `task`, `file` ...) to a content
-    hash; `details` holds what else the maker wants to remember, JSON-ready.
+    hash; `details` holds what else the maker wants to remember, JSON-ready. Rows of several hooks hold those of
+    `hooks` side by side, in order; `hook_name` is the first.
     """
 
     kind: Kind
     synthetic: bool
     description: str = Field(min_length=1)
     hook_name: str = ""
+    hooks: tuple[HookColumns, ...] = ()
     positions: str = ""
     hashes: dict[str, str] = Field(default_factory=dict)
     details: dict[str, Any] = Field(default_factory=dict)
@@ -104,7 +113,8 @@ class Manifest(Config):
     """Everything a reader needs to know before it opens a shard; `content_sha256` guards the manifest itself.
 
     `mean_square_norm` is the mean of ||x||^2, `variance` that of ||x - mean||^2 (both sums over D). `rows_sha256` is
-    the hash of all rows in order, whatever the shard size. `excess_kurtosis` is the mean over dimensions.
+    the hash of all rows in order, whatever the shard size. `hook_variances` are those of each hook's columns, where
+    there are several hooks. `excess_kurtosis` is the mean over dimensions.
     """
 
     schema_version: Literal["husai.activations/1"] = SCHEMA
@@ -118,6 +128,7 @@ class Manifest(Config):
     statistics_sha256: str = Field(pattern=SHA256)
     mean_square_norm: float = Field(gt=0)
     variance: float = Field(gt=0)
+    hook_variances: tuple[float, ...] = ()
     excess_kurtosis: float
     effective_rank: float | None = None
     participation_ratio: float | None = None
@@ -128,11 +139,20 @@ class Manifest(Config):
 
     @model_validator(mode="after")
     def _adds_up(self) -> Self:
+        if self.origin.hooks and sum(hook.width for hook in self.origin.hooks) != self.d_in:
+            raise ValueError("the widths of the hooks do not add up to d_in")
+        if len(self.hook_variances) != len(self.origin.hooks):
+            raise ValueError("there must be one variance for each hook")
         if sum(shard.rows for shard in self.shards) != self.n_rows:
             raise ValueError("the rows of the shards do not add up to n_rows")
         if self.content_sha256 and self.content_sha256 != self._content():
             raise ValueError("it was changed after it was written (content_sha256 disagrees)")
         return self
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Columns of each hook, in order."""
+        return tuple(hook.width for hook in self.origin.hooks) or (self.d_in,)
 
     def _content(self) -> str:
         return content_hash({k: v for k, v in self.plain().items() if k != "content_sha256"})

@@ -26,11 +26,12 @@ Array = TypeVar("Array", np.ndarray, "Tensor")
 class Scaling:
     """`y = (x - mean_D) * factor`. Rows then have mean 0 and mean square norm D (a root mean square norm of sqrt(D)).
 
-    Explained variance does not change: both of its sums are multiplied by factor^2.
+    Explained variance does not change: both of its sums are multiplied by factor^2. Where a row holds the columns of
+    several hooks side by side, `factor` [D] has each hook's own in its columns.
     """
 
     mean_D: np.ndarray
-    factor: float
+    factor: float | np.ndarray
     hook_name: str = ""
 
     def __post_init__(self) -> None:
@@ -40,9 +41,10 @@ class Scaling:
             UserError: a factor that is not a positive number.
         """
         object.__setattr__(self, "mean_D", np.asarray(self.mean_D, dtype=np.float32))
-        if not (math.isfinite(self.factor) and self.factor > 0):
+        factor = np.asarray(self.factor, dtype=np.float32)
+        if not (np.isfinite(factor).all() and (factor > 0).all()):
             raise UserError(f"scaling factor {self.factor} is not a positive number: are the activations constant?")
-        object.__setattr__(self, "factor", float(np.float32(self.factor)))
+        object.__setattr__(self, "factor", factor if factor.ndim else float(factor))
 
     @classmethod
     def identity(cls, d_in: int) -> Scaling:
@@ -63,7 +65,11 @@ class Scaling:
     @classmethod
     def of(cls, cache: ActivationCache) -> Scaling:
         """From the statistics of a cache."""
-        return cls.from_variance(cache.mean_D, cache.manifest.variance, cache.manifest.origin.hook_name)
+        manifest = cache.manifest
+        if len(manifest.widths) == 1:
+            return cls.from_variance(cache.mean_D, manifest.variance, manifest.origin.hook_name)
+        factors = np.sqrt(np.array(manifest.widths) / manifest.hook_variances)
+        return cls(cache.mean_D, np.repeat(factors, manifest.widths), manifest.origin.hook_name)
 
     @classmethod
     def from_variance(cls, mean_D: np.ndarray, variance: float, hook_name: str = "") -> Scaling:
@@ -80,7 +86,7 @@ class Scaling:
         """Scaled copy of rows [..., D]; the same bits for NumPy and torch, in any batch."""
         if isinstance(x, np.ndarray):
             return (x - self.mean_D) * np.float32(self.factor)
-        return (x - self._like(x)) * self.factor
+        return (x - self._like(x, self.mean_D)) * self._like(x, self.factor)
 
     def apply_(self, x: np.ndarray) -> np.ndarray:
         """`apply`, written over the rows [..., D] float32 that were given: the same bits without a second copy."""
@@ -91,27 +97,9 @@ class Scaling:
         """Inverse of `apply`, up to rounding."""
         if isinstance(y, np.ndarray):
             return y / np.float32(self.factor) + self.mean_D
-        return y / self.factor + self._like(y)
+        return y / self._like(y, self.factor) + self._like(y, self.mean_D)
 
-    def _like(self, x: Tensor) -> Tensor:
+    def _like(self, x: Tensor, numbers: float | np.ndarray) -> Tensor:
         import torch
 
-        return torch.tensor(self.mean_D).to(x)
-
-    def to_arrays(self) -> dict[str, np.ndarray]:
-        """Named arrays to be saved with an SAE (the hook's name goes into its config)."""
-        return {"scale_mean_D": self.mean_D, "scale_factor": np.array(self.factor, dtype=np.float64)}
-
-    @classmethod
-    def from_arrays(cls, arrays: dict[str, np.ndarray], hook_name: str = "") -> Scaling:
-        """Read back what `to_arrays` gave.
-
-        Raises:
-            UserError: an array is missing or has the wrong shape.
-        """
-        mean, factor = arrays.get("scale_mean_D"), arrays.get("scale_factor")
-        if mean is None or factor is None or mean.ndim != 1 or factor.size != 1:
-            raise UserError(
-                "the scaling of this SAE is missing or damaged (scale_mean_D [D], scale_factor): not usable"
-            )
-        return cls(mean, float(factor.reshape(())), hook_name)
+        return torch.tensor(numbers).to(x)

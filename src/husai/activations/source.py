@@ -25,6 +25,7 @@ class CapturedSource(Config):
     pretrain: PretrainConfig | None = PretrainConfig()
     random_model: int | None = Field(default=None, ge=0)
     hook_name: str = "blocks.0.hook_resid_post"
+    more_hooks: tuple[str, ...] = Field(default=(), description="read beside it, for SAEs over several hooks")
     positions: Literal["read", "all"] | tuple[int, ...] = "read"
     batch: int = Field(default=1024, ge=1)
 
@@ -48,7 +49,12 @@ class CapturedSource(Config):
         which = "trained model" if self.random_model is None else f"untrained model {self.random_model}"
         where = self.positions if isinstance(self.positions, str) else ", ".join(map(str, self.positions))
         task = f"{self.task.operation} modulo {self.task.p} ({self.task.layout} layout)"
-        return f"activations of a {which} at {self.hook_name}, positions: {where}, on {task}"
+        return f"activations of a {which} at {' and '.join(self.hooks)}, positions: {where}, on {task}"
+
+    @property
+    def hooks(self) -> tuple[str, ...]:
+        """Every hook that is read, in the order of a row's columns."""
+        return self.hook_name, *self.more_hooks
 
     def untrained(self, index: int) -> CapturedSource:
         """The control: the same source with untrained model number `index`."""

@@ -100,6 +100,7 @@ class ShardWriter:
             statistics_sha256=statistics_sha256,
             mean_square_norm=found.mean_square_norm,
             variance=found.variance,
+            hook_variances=self._hook_variances(found.variance_D),
             excess_kurtosis=found.excess_kurtosis,
             effective_rank=found.effective_rank,
             participation_ratio=found.participation_ratio,
@@ -107,6 +108,19 @@ class ShardWriter:
             norms=found.norms,
             tokens=tokens,
         )
+
+    def _hook_variances(self, variance_D: np.ndarray) -> tuple[float, ...]:
+        """Sums over the columns of each hook.
+
+        Raises:
+            UserError: a hook whose columns do not vary.
+        """
+        ends = np.cumsum([hook.width for hook in self.origin.hooks], dtype=int)
+        parts = np.split(variance_D, ends[:-1]) if len(ends) else []
+        for hook, part in zip(self.origin.hooks, parts, strict=True):
+            if not part.sum() > 0:
+                raise UserError(f"the activations at {hook.hook_name} are constant: choose another hook")
+        return tuple(float(part.sum()) for part in parts)
 
     def _check(self, rows_ND: np.ndarray, columns_N: dict[str, np.ndarray]) -> None:
         if rows_ND.ndim != 2 or rows_ND.shape[1] != self.d_in or rows_ND.dtype != np.float32:

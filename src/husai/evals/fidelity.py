@@ -88,19 +88,21 @@ def explained_variance(x_ND: Tensor, reconstruct: Callable[[Tensor], Tensor], si
 @torch.no_grad()
 def fidelity(sae: SAE, x_ND: Tensor) -> Fidelity:
     """Measure one SAE on rows x [N, D] in the units of the activations."""
-    total, n, F = total_variance(x_ND), x_ND.shape[0], sae.config.d_sae
+    total, n, F = total_variance(sae.split(x_ND)[1]), x_ND.shape[0], sae.config.d_sae
     fired, mass, carried = (np.zeros(F) for _ in range(3))
     error = l0 = 0.0
-    rows_norm = sae.W_dec.double().square().sum(-1) / sae.factor**2
+    W_dec = sae.W_dec.double() * sae.output_scale
+    rows_norm = W_dec.square().sum(-1)
     for block in blocks(x_ND):
-        codes = sae.codes(block)
-        residual = block.double() - sae.reconstruct(codes, block).double()
+        read, wanted = sae.split(block)
+        codes = sae.codes(read)
+        residual = wanted.double() - sae.reconstruct(codes, read).double()
         dense = codes.dense().double()
         error += float(residual.square().sum())
         l0 += float((dense != 0).sum())
         fired += (dense != 0).sum(0).numpy()
-        mass += dense.sum(0).numpy()
-        along = residual @ (sae.W_dec.double() / sae.factor).T
+        mass += dense.abs().sum(0).numpy()
+        along = residual @ W_dec.T
         carried += (dense.square() * rows_norm + 2 * dense * along).sum(0).numpy()
     mean_activation = np.divide(mass, fired, out=np.zeros(F), where=fired > 0)
     return Fidelity(1 - error / total, error / n, l0 / n, n, fired / n, mean_activation, carried / total)
@@ -109,9 +111,9 @@ def fidelity(sae: SAE, x_ND: Tensor) -> Fidelity:
 @torch.no_grad()
 def subset_explained_variance(sae: SAE, x_ND: Tensor, keep_F: np.ndarray) -> float:
     """EV when only the latents in `keep_F` [F] bool may act (the others' codes are set to zero)."""
-    keep = torch.from_numpy(keep_F.astype(np.float32))
-
-    def reconstruct(block: Tensor) -> Tensor:
-        return sae.reconstruct(DenseCodes(sae.encode(block) * keep), block)
-
-    return explained_variance(x_ND, reconstruct)
+    keep, error = torch.from_numpy(keep_F.astype(np.float32)), 0.0
+    for block in blocks(x_ND):
+        read, wanted = sae.split(block)
+        reconstruction = sae.reconstruct(DenseCodes(sae.encode(read) * keep), read)
+        error += float((wanted.double() - reconstruction.double()).square().sum())
+    return 1 - error / total_variance(sae.split(x_ND)[1])

@@ -44,6 +44,11 @@ class Batch:
         return replace(self, dead_F=dead_F)
 
 
+def one_hook(config: Any, rows_BD: Tensor) -> tuple[Tensor, Tensor]:
+    """Rows are to give themselves."""
+    return rows_BD, rows_BD
+
+
 def linear_decode(config: Any, p: Parameters, codes: Codes, x_BD: Tensor) -> Tensor:
     """Reconstruction [B, O] = codes W_dec + b_dec, whatever was read."""
     return decode(codes, p["W_dec"], p["b_dec"])
@@ -73,9 +78,11 @@ class Architecture(Generic[C]):
         encode: `(config, p, x [B, D])` to the codes, as they are used after training.
         objective: `(config, p, batch)` to named loss terms, already weighted, whose sum is minimised, and the codes
             they were computed from. Each term is logged apart; none may be counted twice.
-        shapes: `(config, d_in)` to the shape of each parameter of one seed.
-        init: `(config, d_in, generator, rows)` to the parameters at step 0; `rows` [N, D] are scaled rows of this
+        shapes: `(config, width)` to the shape of each parameter of one seed, for rows of that width.
+        init: `(config, width, generator, rows)` to the parameters at step 0; `rows` [N, D] are scaled rows of this
             seed alone where `needs_rows` says that it starts from them, else None.
+        split: `(config, rows)` to what of rows [..., W] is encoded [..., D] and what is reconstructed [..., O]: columns
+            of their own where an SAE reads several hooks, whose activations lie side by side in a row.
         decode: `(config, p, codes, x)` to the reconstruction [B, O].
         after_step_: `(config, p, codes)`: what is enforced or counted after each optimiser step, in place.
         fold: `(config, p, mean, factor)` to the parameters of the same SAE on rows x where `p` reads
@@ -92,9 +99,10 @@ class Architecture(Generic[C]):
     knob: str = ""
     shapes: Callable[[C, int], Shapes] = _core
     init: Callable[[C, int, torch.Generator, Tensor | None], Parameters] = _start
+    split: Callable[[C, Tensor], tuple[Tensor, Tensor]] = one_hook
     decode: Callable[[C, Parameters, Codes, Tensor], Tensor] = linear_decode
     after_step_: Callable[[C, Parameters, Codes], None] = _keep_norm_
-    fold: Callable[[C, Parameters, Tensor, float], Parameters] = fold_core
+    fold: Callable[[C, Parameters, Tensor, float | Tensor], Parameters] = fold_core
     buffers: tuple[str, ...] = ()
     needs_rows: bool = False
     trained: bool = True

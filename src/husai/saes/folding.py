@@ -16,7 +16,7 @@ from torch import Tensor
 from husai.saes.parameters import Parameters
 
 
-def fold_core(config: Any, p: Parameters, mean_D: Tensor, factor: float) -> Parameters:
+def fold_core(config: Any, p: Parameters, mean_D: Tensor, factor: float | Tensor) -> Parameters:
     """Parameters for rows x, where `p` are for (x - mean) * factor; computed in float64, in the dtype given."""
     W_enc_FD, mean = p["W_enc"].double() * factor, mean_D.double()
     folded = {

@@ -10,8 +10,15 @@ from husai.saes.config import AnySAEConfig
 from husai.saes.jumprelu import JUMPRELU
 from husai.saes.relu_l1 import RELU_L1
 from husai.saes.topk import TOPK
+from husai.saes.transcoder import SKIP_TRANSCODER, TRANSCODER
 
-ARCHITECTURES: dict[str, Architecture[Any]] = {"topk": TOPK, "relu_l1": RELU_L1, "jumprelu": JUMPRELU}
+ARCHITECTURES: dict[str, Architecture[Any]] = {
+    "topk": TOPK,
+    "relu_l1": RELU_L1,
+    "jumprelu": JUMPRELU,
+    "transcoder": TRANSCODER,
+    "skip_transcoder": SKIP_TRANSCODER,
+}
 
 
 def architecture(config: AnySAEConfig) -> Architecture[Any]:

@@ -30,15 +30,15 @@ class SAEInfo:
 class SAE:
     """One SAE; input scaling (`mean`, `factor`) is applied inside.
 
-    Works in scaled units within: `z = (x - mean) * factor`. `encode` takes x [..., D] and returns features [..., F];
-    `decode` returns x_hat [..., D]. `W_enc`, `b_enc`, `W_dec`, `b_dec` are those of scaled rows; `folded()` has them in
-    the units of the activations.
+    Works in scaled units within: `z = (x - mean) * factor`, `factor` one number or, for rows of several hooks, [W].
+    `encode` takes x [..., D] and returns features [..., F]; `decode` returns x_hat [..., O]. `W_enc`, `b_enc`, `W_dec`,
+    `b_dec` are those of scaled rows; `folded()` has them in the units of the activations.
     """
 
     config: AnySAEConfig
     parameters: Parameters
     mean_D: Tensor
-    factor: float
+    factor: float | Tensor
     hook_name: str = ""
 
     @property
@@ -74,7 +74,7 @@ class SAE:
     def reconstruct(self, codes: Codes, x_BD: Tensor) -> Tensor:
         """Reconstruction [B, D] in the units of the activations from codes and the rows they were made from."""
         y_BO = architecture(self.config).decode(self.config, self.parameters, codes, self._scaled(x_BD))
-        return y_BO / self.factor + self.mean_D
+        return y_BO / self._factors[1] + self._means[1]
 
     def encode(self, x: Tensor) -> Tensor:
         """Features [..., F] of rows x [..., D]."""
@@ -83,7 +83,7 @@ class SAE:
     def decode(self, features: Tensor) -> Tensor:
         """Reconstruction [..., D] of features [..., F]."""
         codes = DenseCodes(features.reshape(-1, features.shape[-1]))
-        nothing_BD = self.mean_D.expand(len(codes.values_BF), -1)
+        nothing_BD = self._means[0].expand(len(codes.values_BF), -1)
         return self.reconstruct(codes, nothing_BD).reshape(*features.shape[:-1], -1)
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -91,8 +91,25 @@ class SAE:
         rows_BD = x.reshape(-1, x.shape[-1])
         return self.reconstruct(self.codes(rows_BD), rows_BD).reshape(*x.shape[:-1], -1)
 
+    def split(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """What of rows [..., W] it reads, and what it is to give: both the rows, unless it reads several hooks."""
+        return architecture(self.config).split(self.config, rows)
+
     def _scaled(self, x_BD: Tensor) -> Tensor:
-        return (x_BD - self.mean_D) * self.factor
+        return (x_BD - self._means[0]) * self._factors[0]
+
+    @property
+    def _means(self) -> tuple[Tensor, Tensor]:
+        return self.split(self.mean_D)
+
+    @property
+    def _factors(self) -> tuple[float | Tensor, float | Tensor]:
+        return self.split(self.factor) if isinstance(self.factor, Tensor) else (self.factor, self.factor)
+
+    @property
+    def output_scale(self) -> float | Tensor:
+        """What a unit of W_dec is worth in the units of the activations: a number, or one for each of O dimensions."""
+        return 1 / self._factors[1]
 
     @torch.no_grad()
     def folded(self) -> SAE:

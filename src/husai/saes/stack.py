@@ -32,7 +32,7 @@ class SAEStack:
     seeds: tuple[int, ...]
     parameters: Parameters
     mean_D: Tensor
-    factor: float
+    factor: float | Tensor
     hook_name: str = ""
 
     def __len__(self) -> int:
@@ -50,7 +50,10 @@ class SAEStack:
     def save(self, path: Path) -> Path:
         """Write one safetensors file with the config in its metadata."""
         arrays = {name: tensor.detach().numpy() for name, tensor in self.parameters.items()}
-        arrays |= {"scaling.mean": self.mean_D.numpy(), "scaling.factor": np.array([self.factor], dtype=np.float64)}
+        arrays |= {
+            "scaling.mean": self.mean_D.numpy(),
+            "scaling.factor": np.atleast_1d(np.asarray(self.factor, np.float64)),
+        }
         meta = {
             "format": "husai.stack/1",
             "config": json.dumps(self.config.plain(), sort_keys=True),
@@ -82,7 +85,8 @@ def load_stack(path: Path) -> SAEStack:
         raise UserError(f"{path}: the scaling is missing; it was changed after it was written")
     _check(path, config, len(seeds), mean.shape[0], arrays)
     parameters = {name: torch.from_numpy(array) for name, array in arrays.items()}
-    return SAEStack(config, seeds, parameters, torch.from_numpy(mean), float(factor[0]), meta.get("hook_name", ""))
+    number = float(factor[0]) if factor.size == 1 else torch.from_numpy(factor.astype(np.float32))
+    return SAEStack(config, seeds, parameters, torch.from_numpy(mean), number, meta.get("hook_name", ""))
 
 
 def _read_config(path: Path, meta: dict[str, str]) -> AnySAEConfig:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -66,12 +67,14 @@ def _captured_width(source: CapturedSource) -> int:
     task = source.task.build()
     chosen_positions(task, source.positions)
     model = source.model.fitted(task).build(0)
-    find_hook(model, source.hook_name)
-    with torch.inference_mode(), capture(model, [source.hook_name]) as found:
+    for hook in source.hooks:
+        find_hook(model, hook)
+    with torch.inference_mode(), capture(model, list(source.hooks)) as found:
         model(torch.tensor(task.tokens_NT[:1]))
-    shape = found[source.hook_name].shape
+    return sum(_width(hook, found[hook].shape) for hook in source.hooks)
+
+
+def _width(hook: str, shape: Sequence[int]) -> int:
     if len(shape) != 3:
-        raise UserError(
-            f"hook {source.hook_name} gives {list(shape)}: an SAE reads [batch, position, width]; choose another hook"
-        )
+        raise UserError(f"hook {hook} gives {list(shape)}: an SAE reads [batch, position, width]; choose another hook")
     return int(shape[-1])

@@ -65,7 +65,7 @@ class Trained:
     why_engine: str
     spent: Spent
 
-    def stack(self, job: Job, mean_D: Tensor, factor: float, hook_name: str = "") -> SAEStack:
+    def stack(self, job: Job, mean_D: Tensor, factor: float | Tensor, hook_name: str = "") -> SAEStack:
         """The trained SAEs."""
         return SAEStack(job.config, job.seeds, self.final.parameters, mean_D, factor, hook_name)
 

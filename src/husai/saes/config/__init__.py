@@ -8,26 +8,42 @@ from pydantic import Field
 
 from husai.errors import UserError
 from husai.saes.config.common import AuxKConfig, CommonConfig, DecoderNorm, Freeze
+from husai.saes.config.hooked import SkipTranscoderConfig, TranscoderConfig
 from husai.saes.config.penalised import JumpReluConfig, ReluL1Config
 from husai.saes.config.selected import TopKConfig
 
-AnySAEConfig = TopKConfig | ReluL1Config | JumpReluConfig
+AnySAEConfig = TopKConfig | ReluL1Config | JumpReluConfig | TranscoderConfig | SkipTranscoderConfig
 SAEConfig = Annotated[AnySAEConfig, Field(discriminator="kind")]
 
 __all__ = [
-    "AnySAEConfig", "AuxKConfig", "CommonConfig", "DecoderNorm", "Freeze", "JumpReluConfig", "ReluL1Config",
-    "SAEConfig", "TopKConfig", "check_sizes", "k_label",
-]  # fmt: skip
+    "AnySAEConfig",
+    "AuxKConfig",
+    "CommonConfig",
+    "DecoderNorm",
+    "Freeze",
+    "JumpReluConfig",
+    "ReluL1Config",
+    "SAEConfig",
+    "SkipTranscoderConfig",
+    "TopKConfig",
+    "TranscoderConfig",
+    "check_sizes",
+    "k_label",
+]
 
 
 def check_sizes(config: AnySAEConfig, d_in: int) -> list[str]:
-    """Whether the sizes can work on `d_in` dimensions; returns warnings.
+    """Whether the sizes can work on rows of `d_in` columns (of all hooks); returns warnings.
 
     Raises:
         UserError: `k >= min(d_in, d_sae)`: such a code is not sparse (a k of 3,686 was once run on d_in = 1,024).
     """
     if isinstance(config, AuxKConfig) and config.aux_k > config.d_sae:
         raise UserError(f"aux_k = {config.aux_k} is more than d_sae = {config.d_sae}: choose at most d_sae")
+    if isinstance(config, TranscoderConfig):
+        d_in, d_out = config.widths(d_in)
+        if min(d_in, d_out) < 1:
+            raise UserError(f"d_out = {d_out} leaves {d_in} columns to read: capture two hooks, or lower d_out")
     k = getattr(config, "k", None)
     if k is None:
         return []

@@ -68,7 +68,7 @@ def _captured(work: Work, plain: dict[str, Any]) -> ActivationCache:
         require_readable(check(model, task, work.fields["root_seed"]), declared_control=True)
         what = f"random-weight model {source.random_model} (control)"
     where = {"positions": source.positions, "batch": source.batch, "description": f"{what} on {task.name}"}
-    return capture(model, task, source.hook_name, work.draft / ROWS, details={"declared": source.plain()}, **where)
+    return capture(model, task, source.hooks, work.draft / ROWS, details={"declared": source.plain()}, **where)
 
 
 def _planted(work: Work, plain: dict[str, Any]) -> ActivationCache:
@@ -105,6 +105,8 @@ def _surrogate(work: Work, plain: dict[str, Any]) -> ActivationCache:
         synthetic=True,
         description=f"{plain['how']} surrogate {draw} of: {of.manifest.origin.description}",
         hashes={"of": of.manifest.rows_sha256},
+        hook_name=of.manifest.origin.hook_name if of.manifest.origin.hooks else "",
+        hooks=of.manifest.origin.hooks,
     )
     return write_rows(work.draft / ROWS, rows, origin)
 

@@ -125,7 +125,7 @@ def _find(work: Work) -> tuple[Found, dict[str, object]]:
 
 @torch.no_grad()
 def _codes(stack: SAEStack, x_ND: torch.Tensor) -> np.ndarray:
-    return np.stack([stack[i].encode(x_ND).numpy() for i in range(len(stack))])
+    return np.stack([stack[i].encode(stack[i].split(x_ND)[0]).numpy() for i in range(len(stack))])
 
 
 def _ranks(W_SFD: np.ndarray) -> tuple[int, ...]:

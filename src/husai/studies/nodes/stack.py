@@ -44,7 +44,9 @@ def run(work: Work) -> Outcome:
     )  # fmt: skip
     trained = train(job, work.draft, _earlier(work, training, identity))
     mean = torch.from_numpy(rows.scaling.mean_D)
-    stack = trained.stack(job, mean, rows.scaling.factor, rows.scaling.hook_name)
+    factor = rows.scaling.factor
+    factor = factor if isinstance(factor, float) else torch.from_numpy(factor)
+    stack = trained.stack(job, mean, factor, rows.scaling.hook_name)
     stack.save(work.draft / "stack.safetensors")
     _save_curves(work.draft, trained.final)
     facts = {
@@ -103,5 +105,16 @@ def _measurements(rows: Rows, stack: SAEStack, training: TrainingConfig, state: 
         Measurement(name="steps", value=state.step, unit="steps", no_interval=exact),
         Measurement(name="epochs", value=epochs, unit="passes over the training rows", no_interval=exact),
         Measurement(name="training_rows", value=len(rows.train_index), unit="rows", no_interval=exact),
-        Measurement(name="scale_factor", value=stack.factor, unit="1 / unit of the activations", no_interval=exact),
+        *_scale_factors(rows),
+    ]
+
+
+def _scale_factors(rows: Rows) -> list[Measurement]:
+    """One for each hook."""
+    unit, exact, widths = "1 / unit of the activations", "a count", rows.cache.manifest.widths
+    factors = np.broadcast_to(rows.scaling.factor, sum(widths))[np.cumsum([0, *widths[:-1]])]
+    scopes = [{"hook": hook.hook_name} for hook in rows.cache.manifest.origin.hooks] or [{}]
+    return [
+        Measurement(name="scale_factor", value=float(factor), unit=unit, no_interval=exact, scope=scope)
+        for factor, scope in zip(factors, scopes, strict=True)
     ]

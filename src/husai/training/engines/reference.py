@@ -71,7 +71,7 @@ class ReferenceEngine:
         p = {name: tensor[seed].detach().clone().requires_grad_() for name, tensor in state.parameters.items()}
         rows = state.step * x_BD.shape[0]
         dead = dead_mask(state.last_fired_SF[seed], rows, self.config.dead_after)
-        terms, codes = loss_terms(self.arch, self.config, p, Batch.of(x_BD, dead))
+        terms, codes = loss_terms(self.arch, self.config, p, Batch(*self.arch.split(self.config, x_BD), dead))
         total = torch.stack(list(terms.values())).sum()
         grads = torch.autograd.grad(total, list(p.values()), materialize_grads=True)
         update_(state.last_fired_SF[seed], codes.fired(), rows + x_BD.shape[0])
@@ -83,7 +83,8 @@ class ReferenceEngine:
         terms = []
         for seed, x_BD in enumerate(x_SBD):
             p = {name: tensor[seed] for name, tensor in state.parameters.items()}
-            found, codes = self.arch.objective(self.config, p, Batch.of(x_BD, torch.zeros(self.config.d_sae) > 0))
+            batch = Batch(*self.arch.split(self.config, x_BD), torch.zeros(self.config.d_sae) > 0)
+            found, codes = self.arch.objective(self.config, p, batch)
             update_(state.last_fired_SF[seed], codes.fired(), state.step * len(x_BD))
             terms.append(found)
         return terms
