@@ -87,7 +87,10 @@ class Architecture(Generic[C]):
         after_step_: `(config, p, codes)`: what is enforced or counted after each optimiser step, in place.
         fold: `(config, p, mean, factor)` to the parameters of the same SAE on rows x where `p` reads
             (x - mean) * factor.
+        target: `(config, p, x)` to what of scaled rows is reconstructed, where this is more than a choice of columns;
+            it is then judged in scaled units.
         buffers: parameters that no gradient moves.
+        context: buffers that are not drawn but come with the rows, the same for every seed.
         trained: whether there is anything to train; a baseline that is not stays as it starts.
     """
 
@@ -103,6 +106,8 @@ class Architecture(Generic[C]):
     decode: Callable[[C, Parameters, Codes, Tensor], Tensor] = linear_decode
     after_step_: Callable[[C, Parameters, Codes], None] = _keep_norm_
     fold: Callable[[C, Parameters, Tensor, float | Tensor], Parameters] = fold_core
+    target: Callable[[C, Parameters, Tensor], Tensor] | None = None
     buffers: tuple[str, ...] = ()
+    context: tuple[str, ...] = ()
     needs_rows: bool = False
     trained: bool = True

@@ -7,8 +7,10 @@ from typing import Any
 from husai.errors import unknown
 from husai.saes.architecture import Architecture
 from husai.saes.config import AnySAEConfig
+from husai.saes.jsae import JSAE
 from husai.saes.jumprelu import JUMPRELU
 from husai.saes.relu_l1 import RELU_L1
+from husai.saes.route import ROUTE
 from husai.saes.topk import TOPK
 from husai.saes.transcoder import SKIP_TRANSCODER, TRANSCODER
 
@@ -18,6 +20,8 @@ ARCHITECTURES: dict[str, Architecture[Any]] = {
     "jumprelu": JUMPRELU,
     "transcoder": TRANSCODER,
     "skip_transcoder": SKIP_TRANSCODER,
+    "route": ROUTE,
+    "jsae": JSAE,
 }
 
 

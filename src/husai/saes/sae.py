@@ -74,7 +74,7 @@ class SAE:
     def reconstruct(self, codes: Codes, x_BD: Tensor) -> Tensor:
         """Reconstruction [B, D] in the units of the activations from codes and the rows they were made from."""
         y_BO = architecture(self.config).decode(self.config, self.parameters, codes, self._scaled(x_BD))
-        return y_BO / self._factors[1] + self._means[1]
+        return y_BO * self.output_scale + self._output_mean
 
     def encode(self, x: Tensor) -> Tensor:
         """Features [..., F] of rows x [..., D]."""
@@ -92,24 +92,35 @@ class SAE:
         return self.reconstruct(self.codes(rows_BD), rows_BD).reshape(*x.shape[:-1], -1)
 
     def split(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """What of rows [..., W] it reads, and what it is to give: both the rows, unless it reads several hooks."""
-        return architecture(self.config).split(self.config, rows)
+        """What of rows [..., W] it reads, and what it is to give: both the rows, unless it reads several hooks.
+
+        Where the target depends on the parameters (a router picks a layer), it is given in scaled units.
+        """
+        arch = architecture(self.config)
+        read, wanted = arch.split(self.config, rows)
+        return read, wanted if arch.target is None else arch.target(self.config, self.parameters, self._scaled(read))
 
     def _scaled(self, x_BD: Tensor) -> Tensor:
         return (x_BD - self._means[0]) * self._factors[0]
 
     @property
     def _means(self) -> tuple[Tensor, Tensor]:
-        return self.split(self.mean_D)
+        return architecture(self.config).split(self.config, self.mean_D)
+
+    @property
+    def _output_mean(self) -> Tensor:
+        return self._means[1] if architecture(self.config).target is None else torch.zeros_like(self.b_dec)
 
     @property
     def _factors(self) -> tuple[float | Tensor, float | Tensor]:
-        return self.split(self.factor) if isinstance(self.factor, Tensor) else (self.factor, self.factor)
+        if not isinstance(self.factor, Tensor):
+            return self.factor, self.factor
+        return architecture(self.config).split(self.config, self.factor)
 
     @property
     def output_scale(self) -> float | Tensor:
         """What a unit of W_dec is worth in the units of the activations: a number, or one for each of O dimensions."""
-        return 1 / self._factors[1]
+        return 1 / self._factors[1] if architecture(self.config).target is None else 1.0
 
     @torch.no_grad()
     def folded(self) -> SAE:

@@ -61,11 +61,13 @@ def start(
     seeds: tuple[int, ...],
     root: int,
     rows_of: RowsOf | None = None,
+    context: Parameters | None = None,
 ) -> TrainState:
     """State at step 0. Seeds share their initialisation when `sae_init` is not among the varied streams.
 
     Raises:
-        UserError: the architecture starts from rows, and none are given.
+        UserError: the architecture starts from rows, and none are given; or it needs to know what its rows passed
+            through (`context`), and this is not given, or of another shape.
     """
     arch = architecture(config)
     if arch.needs_rows and rows_of is None:
@@ -76,10 +78,21 @@ def start(
         rows_ND = rows_of(seed) if arch.needs_rows and rows_of is not None else None
         for name, tensor in arch.init(config, d_in, torch_generator(root, Role.SAE_INIT, *index), rows_ND).items():
             parameters[name][place] = tensor
+    _fill(parameters, arch.context, context or {}, config.kind)
     zeros = {name: torch.zeros_like(t) for name, t in parameters.items()}
     last = torch.zeros(len(seeds), config.d_sae, dtype=torch.int64)
     begin = {0: parameters["W_dec"].numpy().copy()} if config.freeze == "soft_decoder" else {}  # it is held near it
     return TrainState(parameters, zeros, {name: t.clone() for name, t in zeros.items()}, last, snapshots=begin)
+
+
+def _fill(parameters: Parameters, names: tuple[str, ...], context: Parameters, kind: str) -> None:
+    for name in names:
+        if name not in context:
+            raise UserError(f"{kind} needs {name}, which comes with the rows of an MLP's input and output hooks")
+        if context[name].shape != parameters[name].shape[1:]:
+            found, expected = list(context[name].shape), list(parameters[name].shape[1:])
+            raise UserError(f"{name} has shape {found}, {kind} expects {expected}: set its sizes to those of the model")
+        parameters[name].copy_(context[name].expand_as(parameters[name]))
 
 
 def save_state(path: Path, state: TrainState, identity: str) -> Path:

@@ -13,6 +13,7 @@ from husai.activations.supply import BatchAt, Spent, Supply
 from husai.errors import UserError
 from husai.events import check_stop, report, stop_requested, warn
 from husai.saes.config import AnySAEConfig
+from husai.saes.parameters import Parameters
 from husai.saes.stack import SAEStack
 from husai.store.files import make_folder
 from husai.training.config import TrainingConfig
@@ -33,8 +34,8 @@ class Job:
     """One training: what, on which scaled batches, for which seeds.
 
     `batch_at(step)` returns scaled rows [S, B, D] as a pure function of the step; `ahead` of them are gathered before
-    they are needed. `rows_of` gives each seed rows to start from. `identity` names the trajectory (everything but the
-    budget), so that a checkpoint is never resumed as something else.
+    they are needed. `rows_of` gives each seed rows to start from, `context` what all rows passed through. `identity`
+    names the trajectory (everything but the budget), so that a checkpoint is never resumed as something else.
     """
 
     config: AnySAEConfig
@@ -49,6 +50,7 @@ class Job:
     save_every: float = SAVE_EVERY_SECONDS
     ahead: int = 0
     rows_of: RowsOf | None = None
+    context: Parameters | None = None
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ def train(job: Job, folder: Path, trunk: TrainState | None = None) -> Trained:
     engine, why = choose(job.config, job.training, job.coupling)
     state = _resume(trunk_path, job) or trunk
     if state is None:
-        state = start(job.config, job.training, job.d_in, job.seeds, job.root, job.rows_of)
+        state = start(job.config, job.training, job.d_in, job.seeds, job.root, job.rows_of, job.context)
     if state.step > split:
         raise UserError(f"{job.title}: the trunk is at step {state.step}, beyond the decay of {steps} steps at {split}")
     spent = Spent()

@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from husai.saes.config.common import AuxKConfig
+from husai.saes.config.common import AuxKConfig, CommonConfig
 
 
 class TranscoderConfig(AuxKConfig):
@@ -34,3 +34,32 @@ class SkipTranscoderConfig(TranscoderConfig):
     """Skip transcoder: a transcoder with a linear path beside it, `+ x W_skip^T` (2501.18823)."""
 
     kind: Literal["skip_transcoder"] = "skip_transcoder"  # type: ignore[assignment]
+
+
+class RouteConfig(AuxKConfig):
+    """RouteSAE (2503.08200): one dictionary over several layers; a router picks the layer of each row; TopK codes."""
+
+    kind: Literal["route"] = "route"
+    k: int = Field(default=32, ge=1)
+    layers: int = Field(default=2, ge=2, description="hooks in a row, all of one width")
+
+
+class JacobianConfig(CommonConfig):
+    """JSAE (2502.18147): a pair of TopK SAEs around an MLP whose Jacobian between latents is made sparse.
+
+    Half of the `d_sae` latents read the MLP's input, half its output; `k` are kept on each side.
+    """
+
+    kind: Literal["jsae"] = "jsae"
+    k: int = Field(default=32, ge=1)
+    jacobian: float = Field(default=0.0, ge=0, description="weight of the mean |J|, relative to the rows' variance")
+    d_mlp: int = Field(default=512, ge=1, description="width of the MLP")
+    activation: Literal["relu", "gelu"] = Field(default="relu", description="of the MLP")
+
+    @model_validator(mode="after")
+    def _halves(self) -> Self:
+        if self.d_sae % 2:
+            raise ValueError("d_sae is shared by two SAEs: give an even number")
+        if self.decorrelation:
+            raise ValueError("decorrelation has no meaning across two dictionaries: leave it at 0")
+        return self

@@ -19,12 +19,13 @@ from husai.activations.writer import write_rows
 from husai.errors import Refused
 from husai.models.random_model import random_model
 from husai.models.sanity import check, require_readable
+from husai.models.transformer import Transformer
 from husai.models.weights import load_model
 from husai.store.record import Measurement
-from husai.store.tensors import save_arrays
+from husai.store.tensors import load_arrays, save_arrays
 from husai.studies.node import Outcome, Work
 
-ROWS = "rows"
+ROWS, MLP_FILE = "rows", "mlp.safetensors"
 
 
 def run(work: Work) -> Outcome:
@@ -67,6 +68,7 @@ def _captured(work: Work, plain: dict[str, Any]) -> ActivationCache:
         model = random_model(source.model.fitted(task), work.fields["root_seed"], source.random_model)
         require_readable(check(model, task, work.fields["root_seed"]), declared_control=True)
         what = f"random-weight model {source.random_model} (control)"
+    _save_mlp(work.draft, model, source.hooks)
     where = {"positions": source.positions, "batch": source.batch, "description": f"{what} on {task.name}"}
     return capture(model, task, source.hooks, work.draft / ROWS, details={"declared": source.plain()}, **where)
 
@@ -108,7 +110,18 @@ def _surrogate(work: Work, plain: dict[str, Any]) -> ActivationCache:
         hook_name=of.manifest.origin.hook_name if of.manifest.origin.hooks else "",
         hooks=of.manifest.origin.hooks,
     )
+    if (work.folders["of"] / MLP_FILE).exists():
+        save_arrays(work.draft / MLP_FILE, load_arrays(work.folders["of"] / MLP_FILE))
     return write_rows(work.draft / ROWS, rows, origin)
+
+
+def _save_mlp(folder: Path, model: Transformer, hooks: tuple[str, ...]) -> None:
+    """The MLP between the two hooks, where they are its input and its output: some SAEs must know it."""
+    for block, inside in enumerate(model.blocks):
+        ends = (f"blocks.{block}.hook_resid_mid", f"blocks.{block}.hook_mlp_out")
+        if hooks == ends and not model.config.layer_norm:
+            weights = {name: getattr(inside.mlp, name).detach().numpy() for name in ("W_in", "b_in", "W_out")}
+            save_arrays(folder / MLP_FILE, weights)
 
 
 def _save_groups(folder: Path, groups_N: np.ndarray) -> None:

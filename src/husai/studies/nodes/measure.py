@@ -93,7 +93,7 @@ def _convergence_only(work: Work) -> Outcome:
     _, rows, stack = _opened(work)
     fidelities = [fidelity(stack[i], rows.held_out()) for i in range(len(stack))]
     alive = np.stack([f.alive_F for f in fidelities])
-    pairs = pairwise(stack.parameters["W_dec"].numpy(), alive_masks_SF=alive, d_in=rows.cache.d_in)
+    pairs = pairwise(stack.parameters["W_dec"].numpy(), alive_masks_SF=alive, d_in=stack.parameters["W_dec"].shape[-1])
     _save_pairs(work, pairs)
     unit = f"share of variance, {fidelities[0].n_rows} held-out rows"
     explained = _over_seeds("explained_variance", [f.explained_variance for f in fidelities], unit, {}, True)
@@ -106,7 +106,14 @@ def _find(work: Work) -> tuple[Found, dict[str, object]]:
     fidelities = [fidelity(stack[i], x) for i in range(len(stack))]
     alive = np.stack([f.alive_F for f in fidelities])
     W_dec, W_enc = stack.parameters["W_dec"].numpy(), stack.parameters["W_enc"].numpy()
-    pairs = pairwise(W_dec, W_enc, alive, activations_SNF=_codes(stack, x), d_in=rows.cache.d_in, ranks=_ranks(W_dec))
+    pairs = pairwise(
+        W_dec,
+        W_enc,
+        alive,
+        activations_SNF=_codes(stack, x),
+        d_in=stack.parameters["W_dec"].shape[-1],
+        ranks=_ranks(W_dec),
+    )
     curve = _trajectory(work, alive)
     shared = shared_initialisation(load_arrays(work.folders["stack"] / "trajectory.safetensors")["step.0"])
     facts: dict[str, object] = {

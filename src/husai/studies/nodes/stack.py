@@ -13,11 +13,14 @@ from husai.activations.supply import Spent
 from husai.config import content_hash
 from husai.events import warn
 from husai.saes.config import AnySAEConfig, SAEConfig, check_sizes
+from husai.saes.jsae import scaled_mlp
+from husai.saes.parameters import Parameters
 from husai.saes.stack import SAEStack
 from husai.store.files import write_json
 from husai.store.record import Measurement
-from husai.store.tensors import save_arrays
+from husai.store.tensors import load_arrays, save_arrays
 from husai.studies.node import Outcome, Work
+from husai.studies.nodes.activations import MLP_FILE
 from husai.studies.nodes.rows import Rows, open_rows
 from husai.training.config import TrainingConfig
 from husai.training.schedules import trunk_end
@@ -41,6 +44,7 @@ def run(work: Work) -> Outcome:
     job = Job(
         config, training, rows.cache.d_in, seeds, root, feed.batch, identity, work.title,
         ahead=feed.look_ahead, rows_of=lambda seed: rows.start_rows(seeds, root)(seed),
+        context=_context(work.folders["activations"], rows),
     )  # fmt: skip
     trained = train(job, work.draft, _earlier(work, training, identity))
     mean = torch.from_numpy(rows.scaling.mean_D)
@@ -59,6 +63,17 @@ def run(work: Work) -> Outcome:
     }
     made = _measurements(rows, stack, training, trained.final)
     return Outcome(made, facts, {"seeds": list(seeds), "root": root}, seconds=_seconds(trained.spent))
+
+
+def _context(activations: Path, rows: Rows) -> Parameters | None:
+    """The MLP between the hooks, where the rows passed through one, as scaled rows see it."""
+    path = activations / MLP_FILE
+    if not path.exists():
+        return None
+    arrays = load_arrays(path)
+    W_in, b_in, W_out = (torch.from_numpy(arrays[name]) for name in ("W_in", "b_in", "W_out"))
+    mean, factor = torch.from_numpy(rows.scaling.mean_D), torch.as_tensor(rows.scaling.factor)
+    return scaled_mlp(W_in, b_in, W_out, mean, factor)
 
 
 def _seconds(spent: Spent) -> dict[str, float]:
