@@ -58,7 +58,7 @@ def test_the_reconstruction_moves_the_router_and_everything_else() -> None:
 
 
 def test_the_router_cannot_lower_the_error_by_shrinking_what_it_routes() -> None:
-    """Equal layers and a router without an opinion: r is the layer over their number, and the share lost is the same."""
+    """Equal layers, a router without an opinion: r is the layer over their number, and the share lost is the same."""
     p, x = ready()
     p |= {"b_dec": torch.zeros(D).double(), "b_enc": torch.zeros(F).double()}
     shares = []
