@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from husai.errors import UserError
 from husai.saes.architecture import Batch
-from husai.saes.config import ReluL1Config, TopKConfig
+from husai.saes.config import AnySAEConfig, ReluL1Config, SkipTranscoderConfig, TopKConfig, TranscoderConfig
+from husai.saes.objective import loss_terms
 from husai.saes.registry import architecture
 from husai.training.config import TrainingConfig
 from husai.training.dead import dead_mask
@@ -29,7 +30,7 @@ def rows(seeds: int, batch: int, d_in: int, dtype: torch.dtype = torch.float32, 
 
 
 def state(
-    config: TopKConfig, d_in: int, seeds: tuple[int, ...] = (0,), dtype: torch.dtype = torch.float32
+    config: AnySAEConfig, d_in: int, seeds: tuple[int, ...] = (0,), dtype: torch.dtype = torch.float32
 ) -> TrainState:
     made = start(config, TrainingConfig(), d_in, seeds, root=5)
     generator = torch.Generator().manual_seed(9)
@@ -41,11 +42,12 @@ def state(
     return made
 
 
-def autograd(config: TopKConfig, before: TrainState, x_BD: torch.Tensor) -> tuple[dict, dict]:
+def autograd(config: AnySAEConfig, before: TrainState, x_BD: torch.Tensor) -> tuple[dict, dict]:
     """Loss terms and gradients by the readable objective, which shares no code with the kernels."""
     p = {name: t[0].detach().clone().requires_grad_() for name, t in before.parameters.items()}
     dead = dead_mask(before.last_fired_SF[0], before.step * len(x_BD), config.dead_after)
-    terms, _ = architecture(config).objective(config, p, Batch.of(x_BD, dead))
+    arch = architecture(config)
+    terms, _ = loss_terms(arch, config, p, Batch(*arch.split(config, x_BD), dead))
     grads = torch.autograd.grad(sum(terms.values()), list(p.values()), materialize_grads=True)
     return {name: t.detach() for name, t in terms.items()}, dict(zip(p, grads, strict=True))
 
@@ -64,6 +66,52 @@ def test_gradients_equal_float64_autograd(aux_k: int, dead: int, d_in: int, d_sa
     for name, gradient in wanted.items():
         error = (made.m[name][0] - gradient).abs().max() / gradient.abs().max()
         assert error < 1e-10, name
+
+
+OTHERS: list[AnySAEConfig] = [
+    TopKConfig(d_sae=40, k=3, subtract_b_dec=False, aux_k=5, dead_after=100),
+    TopKConfig(d_sae=40, k=3, song_l1=0.02),
+    TopKConfig(d_sae=40, k=3, decorrelation=0.7, aux_k=5, dead_after=100),
+    TranscoderConfig(d_sae=40, k=3, d_out=5, aux_k=5, dead_after=100),
+    SkipTranscoderConfig(d_sae=40, k=3, d_out=5, aux_k=5, dead_after=100, decorrelation=0.2),
+]
+
+
+@pytest.mark.parametrize("config", OTHERS, ids=lambda c: f"{c.kind}-{c.model_dump(exclude_defaults=True)}")
+def test_gradients_of_other_options_equal_float64_autograd(config: AnySAEConfig) -> None:
+    made, x = state(config, 12, dtype=torch.float64), rows(1, 90, 12, torch.float64)
+    if "W_skip" in made.parameters:
+        made.parameters["W_skip"] += 0.1 * rows(1, 5, 7, torch.float64, seed=3)
+    made.last_fired_SF[0, :9] = -1000
+    terms, wanted = autograd(config, made, x[0])
+    (found,) = CpuEngine(config, TrainingConfig(batch=90, **BARE)).step(made, x, 1e-3)
+    assert {name: float(term) for name, term in found.items()} == pytest.approx(
+        {name: float(term) for name, term in terms.items()}, rel=1e-6
+    )
+    for name, gradient in wanted.items():
+        error = (made.m[name][0] - gradient).abs().max() / gradient.abs().max()
+        assert error < 1e-10, name
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        *OTHERS,
+        TopKConfig(d_sae=40, k=3, decoder_norm="projected"),
+        TranscoderConfig(d_sae=40, k=3, d_out=5, decoder_norm="projected", freeze="encoder"),
+    ],
+    ids=lambda c: f"{c.kind}-{c.model_dump(exclude_defaults=True)}",
+)
+def test_a_few_steps_of_other_options_equal_the_reference(config: AnySAEConfig) -> None:
+    training = TrainingConfig(batch=100, lr=3e-3)
+    ours, theirs = state(config, 12, (0, 1)), state(config, 12, (0, 1))
+    fast, slow = CpuEngine(config, training, rounded=False), ReferenceEngine(config, training)
+    for step in range(10):
+        x = rows(2, 100, 12, seed=step)
+        fast.step(ours, x, 3e-3)
+        slow.step(theirs, x, 3e-3)
+    for name, tensor in theirs.parameters.items():
+        assert torch.allclose(ours.parameters[name], tensor, atol=2e-4), name
 
 
 @pytest.mark.parametrize("freeze", ["none", "encoder", "decoder", "soft_decoder"])

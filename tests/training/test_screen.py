@@ -33,7 +33,7 @@ def data(kind: str, n: int, d_in: int, d_sae: int, rng: np.random.Generator) -> 
     return x.astype(np.float32), (W / np.sqrt(d_in)).astype(np.float32)
 
 
-def selections(x, W, b, k: int, rounded: bool) -> tuple[tuple, tuple, np.ndarray]:
+def selections(x, W, b, k: int, rounded: bool, signed: bool = False) -> tuple[tuple, tuple, np.ndarray]:
     """Codes from the screen's candidates, codes from all latents, candidates per row."""
     n, d_in, d_sae = len(x), x.shape[1], len(W)
     centred, square, columns = np.zeros_like(x), np.zeros(n, x.dtype), np.zeros((n // 64 + 1, d_in), x.dtype)
@@ -43,15 +43,15 @@ def selections(x, W, b, k: int, rounded: bool) -> tuple[tuple, tuple, np.ndarray
         bits.fill(W, 0, d_sae)
         x_bits.fill(centred, 0, n)
     screen, found = Screen(W, b, bits), Found.room(n, d_sae, k, x.dtype, rounded)
-    screen.candidates(centred, square, x_bits, k, found)
+    screen.candidates(centred, square, x_bits, k, found, signed)
     values = np.zeros(d_sae, x.dtype)
-    scratch = np.zeros(d_sae, np.int32), values, values.view(f"i{x.dtype.itemsize}")
+    scratch = np.zeros(d_sae, np.int32), values, values.view(f"i{x.dtype.itemsize}"), np.zeros(d_sae, np.int8)
     made = []
     for count in (found.count_T, np.full(n, -1, np.int32)):
         codes = np.zeros((n, k), np.int32), np.zeros(n, np.int32), np.zeros((n, k), x.dtype), np.zeros((n, k), x.dtype)
         code_rows(
-            centred, centred, (W, b, W), (found.number_TC, count), scratch, codes, np.zeros_like(x),
-            np.zeros(n, x.dtype), columns,
+            centred, centred, (W, b, W), (found.number_TC, count), signed, x.dtype.type(0), scratch, codes,
+            np.zeros_like(x), np.zeros(n, x.dtype), columns,
         )  # fmt: skip
         made.append(codes)
     return made[0], made[1], np.where(found.count_T < 0, d_sae, found.count_T)
@@ -75,6 +75,23 @@ def check(kind: str, n: int, d_in: int, d_sae: int, k: int, rounded: bool, seed:
 @pytest.mark.parametrize(("d_in", "d_sae", "k"), [(32, 512, 8), (16, 130, 30), (64, 77, 1)])
 def test_the_screen_loses_nothing(kind: str, rounded: bool, d_in: int, d_sae: int, k: int) -> None:
     check(kind, 1500, d_in, d_sae, k, rounded, seed=1)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("rounded", [True, False])
+def test_the_screen_of_absolute_values_loses_nothing(kind: str, rounded: bool) -> None:
+    rng = np.random.default_rng(5)
+    x, W = data(kind, 1000, 24, 300, rng)
+    b = (0.3 * rng.standard_normal(300) - 0.1).astype(np.float32)
+    screened, full, _ = selections(x, W, b, 8, rounded, signed=True)
+    for got, wanted in zip(screened[:3], full[:3], strict=True):
+        np.testing.assert_array_equal(got, wanted)
+    z = x.astype(np.float64) @ W.T.astype(np.float64) + b
+    order = np.argsort(-np.abs(z), kind="stable", axis=1)[:, :8]
+    same = np.mean([set(row[:a]) <= set(o) for row, a, o in zip(full[0], full[1], order, strict=True)])
+    assert same > (0.2 if kind == "copies" else 0.99)
+    chosen = np.take_along_axis(z, full[0], axis=1)
+    assert (full[2] < 0).any() and np.allclose(full[2], chosen, rtol=1e-3, atol=1e-3 * np.abs(z).max())
 
 
 def test_the_screen_loses_nothing_in_float64() -> None:

@@ -12,10 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from husai.saes.config import AnySAEConfig, TopKConfig
+from husai.saes.config import AnySAEConfig
 from husai.training.config import TrainingConfig
 from husai.training.coupling.coupling import Coupling
-from husai.training.engines.engine import SeedTerms, refuses_all_but_topk
+from husai.training.engines.coding import Coding, coding
+from husai.training.engines.engine import SeedTerms
 from husai.training.engines.screening import Rounded, Screen, multiplies_bfloat16, tile_rows
 from husai.training.engines.seed_step import Moments, Scratch, SeedArrays, SeedStep, Workspace
 from husai.training.engines.threads import Lanes
@@ -26,7 +27,7 @@ SIDE_BY_SIDE = 2**24  # bytes of a seed's weights and moments above which two se
 
 
 class CpuEngine:
-    """Engine `cpu` for TopK, in the float type of the state.
+    """Engine `cpu` for codes with a fixed number of latents per row, in the float type of the state.
 
     Args:
         threads: lanes of work; by default as many as torch uses.
@@ -43,8 +44,9 @@ class CpuEngine:
         threads: int | None = None,
         rounded: bool | None = None,
     ) -> None:
-        assert isinstance(config, TopKConfig) and not self.refuses(config, coupling)
-        self.config, self.training = config, training
+        found = coding(config, coupling)
+        assert isinstance(found, Coding)
+        self.config, self.coding, self.training = config, found, training
         self.lanes = Lanes(threads)
         self.rounded = multiplies_bfloat16() if rounded is None else rounded
         self.how = "screened in bfloat16" if self.rounded else "screened in float32: no bfloat16 in this processor"
@@ -52,8 +54,9 @@ class CpuEngine:
 
     @staticmethod
     def refuses(config: AnySAEConfig, coupling: Coupling | None) -> str:
-        """TopK without coupling is supported."""
-        return refuses_all_but_topk(config, coupling)
+        """What `coding` says."""
+        found = coding(config, coupling)
+        return found if isinstance(found, str) else ""
 
     def sync(self, state: TrainState) -> None:
         """Nothing to do: steps work on the tensors of the state."""
@@ -65,13 +68,13 @@ class CpuEngine:
         terms: list[dict[str, float]] = [{} for _ in range(state.seeds)]
 
         def apart(lane: int, seed: int) -> None:
-            step = SeedStep(self.config, room.seeds[seed], room.spaces[lane], [room.scratch[lane]], _in_turn)
+            step = SeedStep(self.coding, room.seeds[seed], room.spaces[lane], [room.scratch[lane]], _in_turn)
             terms[seed] = step.run(x_SBD[seed].numpy(), adam, rows)
 
         alone = room.side_by_side
         self.lanes.share(range(alone), apart)
         for seed in range(alone, state.seeds):
-            step = SeedStep(self.config, room.seeds[seed], room.spaces[0], room.scratch, self.lanes.share)
+            step = SeedStep(self.coding, room.seeds[seed], room.spaces[0], room.scratch, self.lanes.share)
             terms[seed] = step.run(x_SBD[seed].numpy(), adam, rows)
         self._hold(state)
         state.step += 1
@@ -82,17 +85,18 @@ class CpuEngine:
         """Kept from step to step of a state; made anew when another state, or the same at another step, comes."""
         room = self._kept
         if room is None or room.state is not state or room.step != state.step or room.batch != x_SBD.shape[1]:
-            self._kept = room = _Room(self.config, state, x_SBD.shape[1], self.lanes.count, self.rounded)
+            self._kept = room = _Room(self.coding, state, x_SBD.shape, self.lanes.count, self.rounded)
         return room
 
     def _adam(self, state: TrainState, lr: float) -> np.ndarray:
-        """What the kernels' Adam needs, the scale -2 / B of all gradients first."""
+        """What the kernels' Adam needs, the scale of all gradients first: -2 / B, of a mean over elements -2 / (B D)."""
         t, training = state.step + 1, self.training
         step_size = lr / (1 - training.beta1**t)
         root = (1 - training.beta2**t) ** 0.5
         numbers = (step_size, 1 - training.beta1, training.beta2, 1 - training.beta2, training.eps, root)
         assert self._kept is not None
-        return np.array([-2 / self._kept.batch, *numbers], state.parameters["W_enc"].numpy().dtype)
+        count = self._kept.batch * (1 if self.coding.song_l1 is None else state.parameters["W_dec"].shape[-1])
+        return np.array([-2 / count, *numbers], state.parameters["W_enc"].numpy().dtype)
 
     def _hold(self, state: TrainState) -> None:
         if self.config.freeze == "soft_decoder":
@@ -103,16 +107,16 @@ class CpuEngine:
 class _Room:
     """Arrays of a state in training; a workspace for each seed in flight, scratch for each lane."""
 
-    def __init__(self, config: TopKConfig, state: TrainState, batch: int, lanes: int, rounded: bool) -> None:
-        dtype, d_in = state.parameters["W_enc"].numpy().dtype, state.parameters["W_enc"].shape[-1]
+    def __init__(self, coding: Coding, state: TrainState, shape: tuple[int, ...], lanes: int, rounded: bool) -> None:
+        dtype, batch, widths = state.parameters["W_enc"].numpy().dtype, shape[1], coding.columns(shape[2])
         rounded = rounded and dtype == np.float32
         self.state, self.step, self.batch = state, state.step, batch
         self.seeds = [_seed_arrays(state, seed, rounded) for seed in range(state.seeds)]
-        tile = min(batch, tile_rows(config.d_sae))
-        self.scratch = [Scratch(config, tile, d_in, dtype, rounded) for _ in range(lanes)]
+        tile = min(batch, tile_rows(coding.d_sae))
+        self.scratch = [Scratch(coding, tile, widths, dtype, rounded) for _ in range(lanes)]
         weights = sum(tensor[0].numpy().nbytes for tensor in state.parameters.values())
         self.side_by_side = state.seeds - state.seeds % lanes if 3 * weights <= SIDE_BY_SIDE else 0
-        self.spaces = [Workspace(config, batch, d_in, dtype) for _ in range(lanes if self.side_by_side else 1)]
+        self.spaces = [Workspace(coding, batch, widths, dtype) for _ in range(lanes if self.side_by_side else 1)]
 
 
 def _seed_arrays(state: TrainState, seed: int, rounded: bool) -> SeedArrays:

@@ -105,18 +105,30 @@ class Screen:
         size, error = self.rounded.size_N, self.rounded.error_N
         self._weights = round_bias(b, b.view(np.uint32), back, back.view(np.uint32), self._bits, size, error)
 
-    def candidates(self, x_BD: np.ndarray, square_B: np.ndarray, rows: Rounded | None, k: int, into: Found) -> None:
-        """Latents that may be among the k largest of each row; count -1 where all may be."""
+    def candidates(
+        self,
+        x_BD: np.ndarray,
+        square_B: np.ndarray,
+        rows: Rounded | None,
+        k: int,
+        into: Found,
+        signed: bool = False,
+    ) -> None:
+        """Latents that may be among the k largest of each row (by absolute value, if signed); count -1: all may be."""
         n = len(x_BD)
         number, count, product = into.number_TC[:n], into.count_T[:n], into.product_TF[:n]
         if self.rounded is None or rows is None:
             torch.addmm(self._bias, torch.from_numpy(x_BD), torch.from_numpy(self.W_enc_FD).T, out=product)
+            if signed:
+                product.abs_()
             screen_plain(
                 product.numpy(), k, into.group, square_B, self._error, into.maxima_CL, into.groups_N,
                 into.sorted_N, number, count,
             )  # fmt: skip
             return
         torch.addmm(self._bias, rows.tensor_ND[:n], self.rounded.tensor_ND.T, out=product)
+        if signed:
+            product.abs_()
         bounds = rows.size_N[:n], rows.error_N[:n]
         screen_rounded(
             product.view(torch.int16).numpy(), k, into.group, bounds, self._weights, OUTPUT_ERROR, into.maxima_CL,

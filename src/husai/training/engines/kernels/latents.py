@@ -12,6 +12,7 @@ from husai.training.engines.kernels.compiled import compiled
 
 # b_dec's gradient is summed within blocks, then over them: an order that does not depend on who computes what.
 LATENTS_PER_BLOCK = 256
+FREE, UNIT, PROJECTED = 0, 1, 2  # what is done about the norm of decoder rows
 
 
 @compiled
@@ -100,6 +101,18 @@ def normalise(w_FD, f, squared_norm):
 
 
 @compiled
+def take_out_length(g_O, w_FO, f):
+    """Take out of a gradient its part along row f, which would only change the row's length."""
+    along, square = g_O.dtype.type(0), g_O.dtype.type(0)
+    for d in range(g_O.shape[0]):
+        along += g_O[d] * w_FO[f, d]
+        square += w_FO[f, d] * w_FO[f, d]
+    share = along / max(square, g_O.dtype.type(1e-24))
+    for d in range(g_O.shape[0]):
+        g_O[d] -= share * w_FO[f, d]
+
+
+@compiled
 def begin_gradients(f, x_BD, aux, aux_lists, aux_place_F, aux_first, aux_weight, g_D, g_O):
     """The dead latents' share of the gradients of latent f, else zero; returns that of its bias."""
     for d in range(g_D.shape[0]):
@@ -130,13 +143,14 @@ def pass_to_bias(f, weight, W_enc_FD, pull_ND):
 @compiled
 def update_latents(
     first, last, x_BD, main, main_lists, aux, aux_lists, aux_place_F, aux_first, aux_weight, encoder, bias, decoder,
-    last_fired_F, rows_seen, trained, unit, adam, scratch, pull_ND,
+    last_fired_F, rows_seen, trained, norm, more_FO, adam, scratch, pull_ND,
 ):  # fmt: skip
     """Gradients and Adam for latents `first` (at a block's start) to `last`; what they pass to b_dec goes to `pull_ND`.
 
     `main` and `aux` are what `gradients` takes; `aux_place_F` says where a latent is among the dead, or -1, and
     `aux_lists` begin at dead latent `aux_first`. `encoder`, `bias` and `decoder` are (weights, m, v), the bias as a
-    column; `trained` says whether encoder and decoder are; `scratch` are three rows.
+    column; `trained` says whether encoder and decoder are; `norm` is one of the three below; `more_FO` are decoder
+    gradients from elsewhere, or no rows; `scratch` are three rows.
     """
     g_D, g_O, g_1 = scratch
     for f in range(first, last):
@@ -149,9 +163,21 @@ def update_latents(
             adam_row(encoder, f, g_D, adam)
             adam_row(bias, f, g_1, adam)
         if trained[1]:
-            norm = adam_row(decoder, f, g_O, adam)
-            if unit:
-                normalise(decoder[0], f, norm)
+            if more_FO.shape[0] > 0:
+                for d in range(g_O.shape[0]):
+                    g_O[d] += more_FO[f, d]
+            if norm == PROJECTED:
+                take_out_length(g_O, decoder[0], f)
+            square = adam_row(decoder, f, g_O, adam)
+            if norm != FREE:
+                normalise(decoder[0], f, square)
+
+
+@compiled
+def update_matrix(matrices, g_NM, adam):
+    """One Adam step on every row of a dense matrix of parameters, whose gradient is adam's scale * g."""
+    for n in range(g_NM.shape[0]):
+        adam_row(matrices, n, g_NM[n], adam)
 
 
 @compiled

@@ -39,23 +39,25 @@ def kth_largest_bits(bits_N, count, k):
 
 
 @compiled
-def select(x_BD, b, W_enc_FD, b_enc_F, found_BC, count, scratch, index_BK, value_BK):
+def select(x_BD, b, W_enc_FD, b_enc_F, found_BC, count, signed, scratch, index_BK, value_BK):
     """Exact codes of row b: the k largest positive x . w + bias of its candidates; returns how many there are.
 
-    Ties go to the lowest number; codes are in ascending order of latent. All latents are candidates if `count` is -1.
-    `scratch` are numbers, values and the same values seen as integers.
+    Where `signed`, those of largest absolute value, with their sign. Ties go to the lowest number; codes are in
+    ascending order of latent. All latents are candidates if `count` is -1. `scratch` are numbers, sizes, the same sizes
+    seen as integers, and signs.
     """
-    numbers_F, values_F, bits_F = scratch
+    numbers_F, values_F, bits_F, sign_F = scratch
     k, total = index_BK.shape[1], W_enc_FD.shape[0] if count < 0 else count
     positive = 0
     for c in range(total):
         f = c if count < 0 else found_BC[b, c]
         z = dot(x_BD, b, W_enc_FD, f) + b_enc_F[f]
         numbers_F[positive], values_F[positive] = f, abs(z)  # a NaN has a sign, which would hide it
-        positive += not z <= 0  # and stays, so that a diverging run has a code to report on
+        sign_F[positive] = -1 if signed and z < 0 else 1
+        positive += z != 0 if signed else not z <= 0  # it stays, so that a diverging run has a code to report on
     if positive <= k:
         for c in range(positive):
-            index_BK[b, c], value_BK[b, c] = numbers_F[c], values_F[c]
+            index_BK[b, c], value_BK[b, c] = numbers_F[c], sign_F[c] * values_F[c]
         for c in range(positive, k):
             index_BK[b, c], value_BK[b, c] = -1, 0
         return positive
@@ -64,7 +66,7 @@ def select(x_BD, b, W_enc_FD, b_enc_F, found_BC, count, scratch, index_BK, value
     active = 0
     for c in range(positive):
         above, at = bits_F[c] > threshold, bits_F[c] == threshold
-        index_BK[b, active], value_BK[b, active] = numbers_F[c], values_F[c]
+        index_BK[b, active], value_BK[b, active] = numbers_F[c], sign_F[c] * values_F[c]
         active += above or (at and room > 0)
         room -= at
         if active == k:
@@ -91,22 +93,24 @@ def decode_row(target_BO, b, W_dec_FO, index_BK, value_BK, active, residual_BO):
 
 
 @compiled
-def code_rows(x_BD, target_BO, weights, candidates, scratch, codes, residual_BO, error_B, columns_NO):
-    """Codes of centred rows, residual = target - f W_dec, its product with the active latents, squared error, sums.
+def code_rows(
+    x_BD, target_BO, weights, candidates, signed, shift, scratch, codes, residual_BO, error_B, columns_NO
+):  # fmt: skip
+    """Codes of rows, residual = target - f W_dec, its product with the active latents, squared error, sums.
 
     `weights` are (W_enc, b_enc, W_dec); `candidates` (numbers [B, C], counts [B], -1 for all latents); `scratch`
-    what `select` takes; `codes` (index [B, K], active [B], value [B, K], residual . W_dec [B, K]);
+    what `select` takes; `codes` (index [B, K], active [B], value [B, K], residual . W_dec - shift [B, K]);
     `columns_NO` are column sums of the residual over blocks of rows.
     """
     W_enc_FD, b_enc_F, W_dec_FO = weights
     found_BC, count_B = candidates
     index_BK, active_B, value_BK, seen_BK = codes
     for b in range(x_BD.shape[0]):
-        active = select(x_BD, b, W_enc_FD, b_enc_F, found_BC, count_B[b], scratch, index_BK, value_BK)
+        active = select(x_BD, b, W_enc_FD, b_enc_F, found_BC, count_B[b], signed, scratch, index_BK, value_BK)
         active_B[b] = active
         decode_row(target_BO, b, W_dec_FO, index_BK, value_BK, active, residual_BO)
         for c in range(active):
-            seen_BK[b, c] = dot(residual_BO, b, W_dec_FO, index_BK[b, c])
+            seen_BK[b, c] = dot(residual_BO, b, W_dec_FO, index_BK[b, c]) - shift
         error_B[b] = dot(residual_BO, b, residual_BO, b)
         add_to_block(residual_BO, b, columns_NO)
 

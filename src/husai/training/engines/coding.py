@@ -1,0 +1,63 @@
+"""What sparse kernels need to know of an architecture, and which architectures they can train."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from husai.saes.config import AnySAEConfig, SkipTranscoderConfig, TopKConfig, TranscoderConfig
+from husai.training.coupling.coupling import Coupling
+from husai.training.engines.kernels.latents import FREE, PROJECTED, UNIT
+
+NORMS = {"free": FREE, "unit": UNIT, "projected": PROJECTED}
+
+
+@dataclass(frozen=True)
+class Coding:
+    """An SAE whose rows have `k` active latents, each with the value of its pre-activation.
+
+    `centred`: pre-activations are taken of x - b_dec. `signed`: the k of largest absolute value. `split`: width of what
+    is encoded, where a row holds more than that. `skip`: a dense path beside. `song_l1`: see `objective.py`.
+    """
+
+    config: TopKConfig | TranscoderConfig
+    k: int
+    d_sae: int
+    centred: bool
+    signed: bool = False
+    song_l1: float | None = None
+
+    @property
+    def norm(self) -> int:
+        """What is done about the norm of decoder rows."""
+        return NORMS[self.config.decoder_norm]
+
+    @property
+    def trained(self) -> tuple[bool, bool]:
+        """Whether encoder and decoder are."""
+        return self.config.freeze != "encoder", self.config.freeze != "decoder"
+
+    @property
+    def skip(self) -> bool:
+        """Whether a dense path runs beside."""
+        return isinstance(self.config, SkipTranscoderConfig)
+
+    def columns(self, width: int) -> tuple[int, int]:
+        """Columns that are encoded and columns that are reconstructed; the same where the second begins at 0."""
+        return self.config.widths(width) if isinstance(self.config, TranscoderConfig) else (width, width)
+
+
+def coding(config: AnySAEConfig, coupling: Coupling | None) -> Coding | str:
+    """How kernels see a configuration, or why they cannot train it."""
+    if coupling is not None:
+        return f"the coupling {coupling.name} needs all decoders at once"
+    if isinstance(config, TranscoderConfig):
+        return Coding(config, config.k, config.d_sae, centred=False)
+    if isinstance(config, TopKConfig):
+        return Coding(config, config.k, config.d_sae, config.subtract_b_dec, song_l1=config.song_l1)
+    return WHY.get(config.kind, f"{config.kind} has no fixed number of active latents")
+
+
+WHY = {
+    "route": "the router of route picks the rows that are coded, and moves with them",
+    "jsae": "jsae ties the latents of two SAEs",
+}
