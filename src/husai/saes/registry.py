@@ -7,11 +7,21 @@ from typing import Any
 from husai.errors import unknown
 from husai.saes.architecture import Architecture
 from husai.saes.config import AnySAEConfig
+from husai.saes.expert_topk import EXPERT_TOPK
+from husai.saes.global_mask import GLOBAL_MASK
 from husai.saes.jumprelu import JUMPRELU
 from husai.saes.relu_l1 import RELU_L1
+from husai.saes.switch import SWITCH
 from husai.saes.topk import TOPK
 
-ARCHITECTURES: dict[str, Architecture[Any]] = {"topk": TOPK, "relu_l1": RELU_L1, "jumprelu": JUMPRELU}
+ARCHITECTURES: dict[str, Architecture[Any]] = {
+    "topk": TOPK,
+    "relu_l1": RELU_L1,
+    "jumprelu": JUMPRELU,
+    "switch": SWITCH,
+    "expert_topk": EXPERT_TOPK,
+    "global_mask": GLOBAL_MASK,
+}
 
 
 def architecture(config: AnySAEConfig) -> Architecture[Any]:

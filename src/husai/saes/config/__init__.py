@@ -9,14 +9,23 @@ from pydantic import Field
 from husai.errors import UserError
 from husai.saes.config.common import AuxKConfig, CommonConfig, DecoderNorm, Freeze
 from husai.saes.config.penalised import JumpReluConfig, ReluL1Config
+from husai.saes.config.routed import (
+    AnyRoutedConfig,
+    ExpertTopKConfig,
+    GlobalMaskConfig,
+    RoutedConfig,
+    SwitchConfig,
+    check_experts,
+)
 from husai.saes.config.selected import TopKConfig
 
-AnySAEConfig = TopKConfig | ReluL1Config | JumpReluConfig
+AnySAEConfig = TopKConfig | ReluL1Config | JumpReluConfig | AnyRoutedConfig
 SAEConfig = Annotated[AnySAEConfig, Field(discriminator="kind")]
 
 __all__ = [
-    "AnySAEConfig", "AuxKConfig", "CommonConfig", "DecoderNorm", "Freeze", "JumpReluConfig", "ReluL1Config",
-    "SAEConfig", "TopKConfig", "check_sizes", "k_label",
+    "AnyRoutedConfig", "AnySAEConfig", "AuxKConfig", "CommonConfig", "DecoderNorm", "ExpertTopKConfig", "Freeze",
+    "GlobalMaskConfig", "JumpReluConfig", "ReluL1Config", "RoutedConfig", "SAEConfig", "SwitchConfig", "TopKConfig",
+    "check_sizes", "k_label",
 ]  # fmt: skip
 
 
@@ -24,10 +33,13 @@ def check_sizes(config: AnySAEConfig, d_in: int) -> list[str]:
     """Whether the sizes can work on `d_in` dimensions; returns warnings.
 
     Raises:
-        UserError: `k >= min(d_in, d_sae)`: such a code is not sparse (a k of 3,686 was once run on d_in = 1,024).
+        UserError: `k >= min(d_in, d_sae)`: such a code is not sparse (a k of 3,686 was once run on d_in = 1,024);
+            `aux_k` above d_sae; experts that do not fit d_sae and k.
     """
     if isinstance(config, AuxKConfig) and config.aux_k > config.d_sae:
         raise UserError(f"aux_k = {config.aux_k} is more than d_sae = {config.d_sae}: choose at most d_sae")
+    if isinstance(config, AnyRoutedConfig):
+        check_experts(config)
     k = getattr(config, "k", None)
     if k is None:
         return []
