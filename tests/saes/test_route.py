@@ -11,7 +11,8 @@ from torch import Tensor
 from husai.errors import Refused, UserError
 from husai.evals.fidelity import fidelity
 from husai.saes.architecture import Batch
-from husai.saes.config import RouteConfig, check_sizes
+from husai.saes.config import RouteConfig
+from husai.saes.config.sizes import check_sizes
 from husai.saes.parameters import Parameters
 from husai.saes.registry import architecture
 from husai.saes.stack import SAEStack, load_stack

@@ -5,7 +5,15 @@ from __future__ import annotations
 import pytest
 import torch
 
-from husai.saes.config import AnySAEConfig, JumpReluConfig, ReluL1Config, TopKConfig
+from husai.saes.config import (
+    AnySAEConfig,
+    ExpertTopKConfig,
+    GlobalMaskConfig,
+    JumpReluConfig,
+    ReluL1Config,
+    SwitchConfig,
+    TopKConfig,
+)
 from husai.saes.registry import architecture
 from husai.saes.sae import SAE
 
@@ -20,7 +28,17 @@ def made(config: AnySAEConfig) -> SAE:
 
 
 @pytest.mark.parametrize("subtract", [True, False])
-@pytest.mark.parametrize("config", [TopKConfig(d_sae=20, k=3), ReluL1Config(d_sae=20), JumpReluConfig(d_sae=20)])
+@pytest.mark.parametrize(
+    "config",
+    [
+        TopKConfig(d_sae=20, k=3),
+        ReluL1Config(d_sae=20),
+        JumpReluConfig(d_sae=20),
+        SwitchConfig(d_sae=20, k=3),
+        ExpertTopKConfig(d_sae=20, k=3, active_experts=2),
+        GlobalMaskConfig(d_sae=20, k=7, active_experts=2),
+    ],
+)
 def test_folding_keeps_codes_and_reconstructions(config: AnySAEConfig, subtract: bool) -> None:
     sae = made(config.model_copy(update={"subtract_b_dec": subtract}))
     folded = sae.folded()

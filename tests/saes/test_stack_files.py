@@ -9,7 +9,16 @@ import pytest
 import torch
 
 from husai.errors import Refused, UserError
-from husai.saes.config import AnySAEConfig, JumpReluConfig, ReluL1Config, TopKConfig, check_sizes
+from husai.saes.config import (
+    AnySAEConfig,
+    ExpertTopKConfig,
+    GlobalMaskConfig,
+    JumpReluConfig,
+    ReluL1Config,
+    SwitchConfig,
+    TopKConfig,
+    check_sizes,
+)
 from husai.saes.controls import pca_directions, permuted_decoder, random_decoder, untrained
 from husai.saes.stack import SAEStack, load_stack
 from husai.seeds import Role
@@ -21,6 +30,9 @@ CONFIGS: list[AnySAEConfig] = [
     TopKConfig(d_sae=20, k=3),
     ReluL1Config(d_sae=20, l1=0.2, decoder_norm="free"),
     JumpReluConfig(d_sae=20),
+    SwitchConfig(d_sae=20, k=3),
+    ExpertTopKConfig(d_sae=20, k=3, experts=5, active_experts=2, aux_k=4, entropy=-0.1),
+    GlobalMaskConfig(d_sae=20, k=7, active_experts=2, subtract_b_dec=False),
 ]
 
 

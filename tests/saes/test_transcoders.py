@@ -10,7 +10,8 @@ from torch import Tensor
 
 from husai.errors import UserError
 from husai.saes.architecture import Batch
-from husai.saes.config import AnySAEConfig, SkipTranscoderConfig, TranscoderConfig, check_sizes
+from husai.saes.config import AnySAEConfig, SkipTranscoderConfig, TranscoderConfig
+from husai.saes.config.sizes import check_sizes
 from husai.saes.parameters import Parameters
 from husai.saes.registry import architecture
 from husai.saes.sae import SAE

@@ -13,7 +13,8 @@ import pytest
 
 from husai import cli
 from husai.errors import UserError
-from husai.saes.config import TopKConfig, check_sizes
+from husai.saes.config import TopKConfig
+from husai.saes.config.sizes import check_sizes
 
 PUBLISHED = "k = 3686 is not sparse for d_in = 1024, d_sae = 8192: choose k below 1024, better below 512"
 

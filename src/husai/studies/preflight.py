@@ -11,7 +11,7 @@ from husai.activations.capture import chosen_positions
 from husai.activations.source import CapturedSource, ExternalSource, PlantedSource, Source, SurrogateSource
 from husai.errors import UserError
 from husai.models.hooks import capture, find_hook
-from husai.saes.config import check_sizes
+from husai.saes.config.sizes import check_sizes
 from husai.statistics.estimate import MIN_UNITS
 from husai.studies.study import Study
 

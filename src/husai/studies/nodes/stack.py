@@ -12,7 +12,8 @@ from husai.activations.guards import check_rows, row_facts
 from husai.activations.supply import Spent
 from husai.config import content_hash
 from husai.events import warn
-from husai.saes.config import AnySAEConfig, SAEConfig, check_sizes
+from husai.saes.config import AnySAEConfig, SAEConfig
+from husai.saes.config.sizes import check_sizes
 from husai.saes.jsae import scaled_mlp
 from husai.saes.parameters import Parameters
 from husai.saes.stack import SAEStack
