@@ -9,7 +9,18 @@ import pytest
 import torch
 
 from husai.errors import Refused, UserError
-from husai.saes.config import AnySAEConfig, JumpReluConfig, ReluL1Config, TopKConfig, check_sizes
+from husai.saes.config import (
+    AbsTopKConfig,
+    AnySAEConfig,
+    BatchTopKConfig,
+    HierarchicalTopKConfig,
+    JumpReluConfig,
+    MatchingPursuitConfig,
+    MatryoshkaConfig,
+    ReluL1Config,
+    TopKConfig,
+    check_sizes,
+)
 from husai.saes.controls import pca_directions, permuted_decoder, random_decoder, untrained
 from husai.saes.stack import SAEStack, load_stack
 from husai.seeds import Role
@@ -21,6 +32,11 @@ CONFIGS: list[AnySAEConfig] = [
     TopKConfig(d_sae=20, k=3),
     ReluL1Config(d_sae=20, l1=0.2, decoder_norm="free"),
     JumpReluConfig(d_sae=20),
+    AbsTopKConfig(d_sae=20, k=3),
+    BatchTopKConfig(d_sae=20, k=3),
+    MatryoshkaConfig(d_sae=20, k=3, prefixes=(4, 20)),
+    HierarchicalTopKConfig(d_sae=20, k=3, levels=(1,)),
+    MatchingPursuitConfig(d_sae=20, k=3),
 ]
 
 
@@ -86,8 +102,9 @@ def test_a_truncated_or_foreign_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_k_must_be_sparse() -> None:
-    with pytest.raises(UserError, match="k = 8 is not sparse for d_in = 8"):
-        check_sizes(TopKConfig(d_sae=20, k=8), 8)
+    for config in (c for c in CONFIGS if "k" in type(c).model_fields):
+        with pytest.raises(UserError, match="k = 8 is not sparse for d_in = 8"):
+            check_sizes(config.model_copy(update={"k": 8}), 8)
     assert "half of min" in check_sizes(TopKConfig(d_sae=20, k=4), 8)[0]
     assert check_sizes(TopKConfig(d_sae=20, k=3), 8) == []
     with pytest.raises(UserError, match="aux_k"):

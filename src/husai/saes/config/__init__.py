@@ -9,13 +9,30 @@ from pydantic import Field
 from husai.errors import UserError
 from husai.saes.config.common import AuxKConfig, CommonConfig, DecoderNorm, Freeze
 from husai.saes.config.penalised import JumpReluConfig, ReluL1Config
-from husai.saes.config.selected import TopKConfig
+from husai.saes.config.selected import (
+    AbsTopKConfig,
+    BatchTopKConfig,
+    HierarchicalTopKConfig,
+    MatchingPursuitConfig,
+    MatryoshkaConfig,
+    TopKConfig,
+)
 
-AnySAEConfig = TopKConfig | ReluL1Config | JumpReluConfig
+AnySAEConfig = (
+    TopKConfig
+    | AbsTopKConfig
+    | BatchTopKConfig
+    | MatryoshkaConfig
+    | HierarchicalTopKConfig
+    | MatchingPursuitConfig
+    | ReluL1Config
+    | JumpReluConfig
+)
 SAEConfig = Annotated[AnySAEConfig, Field(discriminator="kind")]
 
 __all__ = [
-    "AnySAEConfig", "AuxKConfig", "CommonConfig", "DecoderNorm", "Freeze", "JumpReluConfig", "ReluL1Config",
+    "AbsTopKConfig", "AnySAEConfig", "AuxKConfig", "BatchTopKConfig", "CommonConfig", "DecoderNorm", "Freeze",
+    "HierarchicalTopKConfig", "JumpReluConfig", "MatchingPursuitConfig", "MatryoshkaConfig", "ReluL1Config",
     "SAEConfig", "TopKConfig", "check_sizes", "k_label",
 ]  # fmt: skip
 

@@ -6,7 +6,13 @@ from typing import Protocol
 
 from torch import Tensor
 
-from husai.saes.config import AnySAEConfig, TopKConfig
+from husai.saes.config import (
+    AbsTopKConfig,
+    AnySAEConfig,
+    HierarchicalTopKConfig,
+    MatchingPursuitConfig,
+    TopKConfig,
+)
 from husai.training.coupling.coupling import Coupling
 from husai.training.state import TrainState
 
@@ -47,6 +53,8 @@ def numbers(terms: SeedTerms) -> list[dict[str, float]]:
 
 def refuses_all_but_topk(config: AnySAEConfig, coupling: Coupling | None) -> str:
     """What engines with sparse codes say: TopK without coupling and without what makes gradients dense is supported."""
+    if isinstance(config, AbsTopKConfig | HierarchicalTopKConfig | MatchingPursuitConfig):
+        return f"{config.kind} has sparse codes, but no kernels of its own"
     if not isinstance(config, TopKConfig):
         return f"{config.kind} has no fixed number of active latents"
     if config.song_l1 is not None or config.decorrelation or config.decoder_norm == "projected":
