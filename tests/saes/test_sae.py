@@ -6,10 +6,15 @@ import pytest
 import torch
 
 from husai.saes.config import (
+    AbsTopKConfig,
     AnySAEConfig,
+    BatchTopKConfig,
     ExpertTopKConfig,
     GlobalMaskConfig,
+    HierarchicalTopKConfig,
     JumpReluConfig,
+    MatchingPursuitConfig,
+    MatryoshkaConfig,
     ReluL1Config,
     SwitchConfig,
     TopKConfig,
@@ -18,6 +23,18 @@ from husai.saes.registry import architecture
 from husai.saes.sae import SAE
 
 X = 3 + 2 * torch.randn(40, 8, generator=torch.Generator().manual_seed(1))
+CONFIGS: list[AnySAEConfig] = [
+    TopKConfig(d_sae=20, k=3),
+    ReluL1Config(d_sae=20),
+    JumpReluConfig(d_sae=20),
+    AbsTopKConfig(d_sae=20, k=3),
+    BatchTopKConfig(d_sae=20, k=3),
+    MatryoshkaConfig(d_sae=20, k=3),
+    HierarchicalTopKConfig(d_sae=20, k=3),
+    SwitchConfig(d_sae=20, k=3),
+    ExpertTopKConfig(d_sae=20, k=3, active_experts=2),
+    GlobalMaskConfig(d_sae=20, k=7, active_experts=2),
+]
 
 
 def made(config: AnySAEConfig) -> SAE:
@@ -28,23 +45,29 @@ def made(config: AnySAEConfig) -> SAE:
 
 
 @pytest.mark.parametrize("subtract", [True, False])
-@pytest.mark.parametrize(
-    "config",
-    [
-        TopKConfig(d_sae=20, k=3),
-        ReluL1Config(d_sae=20),
-        JumpReluConfig(d_sae=20),
-        SwitchConfig(d_sae=20, k=3),
-        ExpertTopKConfig(d_sae=20, k=3, active_experts=2),
-        GlobalMaskConfig(d_sae=20, k=7, active_experts=2),
-    ],
-)
+@pytest.mark.parametrize("config", CONFIGS)
 def test_folding_keeps_codes_and_reconstructions(config: AnySAEConfig, subtract: bool) -> None:
-    sae = made(config.model_copy(update={"subtract_b_dec": subtract}))
+    folds(made(config.model_copy(update={"subtract_b_dec": subtract})))
+
+
+def folds(sae: SAE) -> None:
     folded = sae.folded()
     assert folded.factor == 1 and not folded.mean_D.any()
-    assert torch.allclose(folded.encode(X), sae.encode(X), atol=2e-5)
+    assert sae.encode(X).any() and torch.allclose(folded.encode(X), sae.encode(X), atol=2e-5)
     assert torch.allclose(folded(X), sae(X), atol=2e-5)
+
+
+def test_folding_keeps_a_pursuit_whose_rows_then_have_other_norms() -> None:
+    folds(made(MatchingPursuitConfig(d_sae=20, k=5)))
+
+
+@pytest.mark.parametrize("config", [BatchTopKConfig(d_sae=20, k=3), MatryoshkaConfig(d_sae=20, k=3)])
+@pytest.mark.parametrize("batches", [0.0, 7.0])
+def test_folding_keeps_a_threshold_and_its_absence(config: AnySAEConfig, batches: float) -> None:
+    sae = made(config)
+    sae.parameters |= {"threshold": torch.tensor(0.8), "threshold_batches": torch.tensor(batches)}
+    folds(sae)
+    assert torch.equal(sae.folded().parameters["threshold"], torch.tensor(0.8))
 
 
 def test_encode_and_decode_take_any_leading_axes() -> None:

@@ -10,15 +10,20 @@ import torch
 
 from husai.errors import Refused, UserError
 from husai.saes.config import (
+    AbsTopKConfig,
     AnySAEConfig,
+    BatchTopKConfig,
     ExpertTopKConfig,
     GlobalMaskConfig,
+    HierarchicalTopKConfig,
     JumpReluConfig,
+    MatchingPursuitConfig,
+    MatryoshkaConfig,
     ReluL1Config,
     SwitchConfig,
     TopKConfig,
-    check_sizes,
 )
+from husai.saes.config.sizes import check_sizes
 from husai.saes.controls import pca_directions, permuted_decoder, random_decoder, untrained
 from husai.saes.stack import SAEStack, load_stack
 from husai.seeds import Role
@@ -33,6 +38,11 @@ CONFIGS: list[AnySAEConfig] = [
     SwitchConfig(d_sae=20, k=3),
     ExpertTopKConfig(d_sae=20, k=3, experts=5, active_experts=2, aux_k=4, entropy=-0.1),
     GlobalMaskConfig(d_sae=20, k=7, active_experts=2, subtract_b_dec=False),
+    AbsTopKConfig(d_sae=20, k=3),
+    BatchTopKConfig(d_sae=20, k=3),
+    MatryoshkaConfig(d_sae=20, k=3, prefixes=(4, 20)),
+    HierarchicalTopKConfig(d_sae=20, k=3, levels=(1,)),
+    MatchingPursuitConfig(d_sae=20, k=3),
 ]
 
 
@@ -98,8 +108,9 @@ def test_a_truncated_or_foreign_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_k_must_be_sparse() -> None:
-    with pytest.raises(UserError, match="k = 8 is not sparse for d_in = 8"):
-        check_sizes(TopKConfig(d_sae=20, k=8), 8)
+    for config in (c for c in CONFIGS if "k" in type(c).model_fields and "experts" not in type(c).model_fields):
+        with pytest.raises(UserError, match="k = 8 is not sparse for d_in = 8"):
+            check_sizes(config.model_copy(update={"k": 8}), 8)
     assert "half of min" in check_sizes(TopKConfig(d_sae=20, k=4), 8)[0]
     assert check_sizes(TopKConfig(d_sae=20, k=3), 8) == []
     with pytest.raises(UserError, match="aux_k"):

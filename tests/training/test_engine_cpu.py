@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 
 from husai.errors import UserError
 from husai.saes.architecture import Batch
-from husai.saes.config import AnySAEConfig, ReluL1Config, SkipTranscoderConfig, TopKConfig, TranscoderConfig
+from husai.saes.config import (
+    AbsTopKConfig,
+    AnySAEConfig,
+    ReluL1Config,
+    SkipTranscoderConfig,
+    TopKConfig,
+    TranscoderConfig,
+)
 from husai.saes.objective import loss_terms
 from husai.saes.registry import architecture
 from husai.training.config import TrainingConfig
@@ -69,6 +76,7 @@ def test_gradients_equal_float64_autograd(aux_k: int, dead: int, d_in: int, d_sa
 
 
 OTHERS: list[AnySAEConfig] = [
+    AbsTopKConfig(d_sae=40, k=3, aux_k=5, dead_after=100),
     TopKConfig(d_sae=40, k=3, subtract_b_dec=False, aux_k=5, dead_after=100),
     TopKConfig(d_sae=40, k=3, song_l1=0.02),
     TopKConfig(d_sae=40, k=3, decorrelation=0.7, aux_k=5, dead_after=100),

@@ -14,7 +14,17 @@ from hypothesis import strategies as st
 from husai import events
 from husai.activations.stream import Batches, Feed
 from husai.errors import Interrupted, UserError
-from husai.saes.config import AnySAEConfig, JumpReluConfig, ReluL1Config, TopKConfig
+from husai.saes.config import (
+    AbsTopKConfig,
+    AnySAEConfig,
+    BatchTopKConfig,
+    HierarchicalTopKConfig,
+    JumpReluConfig,
+    MatchingPursuitConfig,
+    MatryoshkaConfig,
+    ReluL1Config,
+    TopKConfig,
+)
 from husai.seeds import Role
 from husai.training.config import TrainingConfig
 from husai.training.schedules import is_snapshot, learning_rate, trunk_end
@@ -26,6 +36,11 @@ CONFIGS: list[AnySAEConfig] = [
     TopKConfig(d_sae=23, k=3, aux_k=5, dead_after=200),
     ReluL1Config(d_sae=23, l1=0.1),
     JumpReluConfig(d_sae=23, bandwidth=0.1),
+    AbsTopKConfig(d_sae=23, k=3, aux_k=5, dead_after=200),
+    BatchTopKConfig(d_sae=23, k=3, aux_k=5, dead_after=200, threshold_momentum=0.9),
+    MatryoshkaConfig(d_sae=23, k=3, aux_k=5, dead_after=200),
+    HierarchicalTopKConfig(d_sae=23, k=3, aux_k=5, dead_after=200),
+    MatchingPursuitConfig(d_sae=23, k=3),
 ]
 
 

@@ -9,7 +9,8 @@ units of the data, so the second is given them: without V the weight of AuxK wou
 
 from __future__ import annotations
 
-import torch
+from collections.abc import Callable
+
 from torch import Tensor
 
 from husai.saes.architecture import Batch, Terms
@@ -25,13 +26,25 @@ def keep_largest(positive_BF: Tensor, k: int) -> SparseCodes:
     return SparseCodes(positive_BF.gather(-1, indices), indices, positive_BF.shape[-1])
 
 
-def aux_term(config: AuxKConfig, p: Parameters, batch: Batch, pre_BF: Tensor, y_hat_BO: Tensor) -> Terms:
-    """`aux`, when some latents are dead and `aux_k > 0`; else nothing."""
+def keep_positive(pre_BF: Tensor, k: int) -> SparseCodes:
+    """The k largest of relu(pre) of each row."""
+    return keep_largest(pre_BF.relu(), k)
+
+
+def aux_term(
+    config: AuxKConfig,
+    p: Parameters,
+    batch: Batch,
+    pre_BF: Tensor,
+    y_hat_BO: Tensor,
+    keep: Callable[[Tensor, int], SparseCodes] = keep_positive,
+) -> Terms:
+    """`aux`, when some latents are dead and `aux_k > 0`; else nothing. `keep` says which dead latents are the best."""
     if not config.aux_k or not bool(batch.dead_F.any()):
         return {}
     residual_BO = (batch.y_BO - y_hat_BO).detach()
     k = min(config.aux_k, int(batch.dead_F.sum()))
-    codes = keep_largest(pre_BF.masked_fill(~batch.dead_F, -torch.inf).relu(), k)
+    codes = keep(pre_BF.masked_fill(~batch.dead_F, 0.0), k)
     left = squared_error(residual_BO, codes.dense() @ p["W_dec"])
     variance = squared_error(residual_BO, residual_BO.mean(0, keepdim=True))
     return {"aux": config.aux_coefficient * batch.variance * left / variance.clamp_min(1e-12)}

@@ -10,9 +10,19 @@ from husai.saes.config.common import AuxKConfig, CommonConfig, DecoderNorm, Free
 from husai.saes.config.hooked import JacobianConfig, RouteConfig, SkipTranscoderConfig, TranscoderConfig
 from husai.saes.config.penalised import JumpReluConfig, ReluL1Config
 from husai.saes.config.routed import ExpertTopKConfig, GlobalMaskConfig, RoutedConfig, SwitchConfig
-from husai.saes.config.selected import TopKConfig
+from husai.saes.config.selected import (
+    AbsTopKConfig,
+    BatchSelectConfig,
+    BatchTopKConfig,
+    HierarchicalTopKConfig,
+    MatchingPursuitConfig,
+    MatryoshkaConfig,
+    TopKConfig,
+)
 
-Selected = TopKConfig
+Selected = (
+    TopKConfig | AbsTopKConfig | BatchTopKConfig | MatryoshkaConfig | HierarchicalTopKConfig | MatchingPursuitConfig
+)
 Penalised = ReluL1Config | JumpReluConfig
 Routed = SwitchConfig | ExpertTopKConfig | GlobalMaskConfig
 Hooked = TranscoderConfig | SkipTranscoderConfig | RouteConfig | JacobianConfig
@@ -20,16 +30,22 @@ AnySAEConfig = Selected | Penalised | Routed | Hooked
 SAEConfig = Annotated[AnySAEConfig, Field(discriminator="kind")]
 
 __all__ = [
+    "AbsTopKConfig",
     "AnySAEConfig",
     "AuxKConfig",
+    "BatchSelectConfig",
+    "BatchTopKConfig",
     "CommonConfig",
     "DecoderNorm",
     "ExpertTopKConfig",
     "Freeze",
     "GlobalMaskConfig",
+    "HierarchicalTopKConfig",
     "Hooked",
     "JacobianConfig",
     "JumpReluConfig",
+    "MatchingPursuitConfig",
+    "MatryoshkaConfig",
     "Penalised",
     "ReluL1Config",
     "RouteConfig",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from husai.saes.config import AnySAEConfig, SkipTranscoderConfig, TopKConfig, TranscoderConfig
+from husai.saes.config import AbsTopKConfig, AnySAEConfig, SkipTranscoderConfig, TopKConfig, TranscoderConfig
 from husai.training.coupling.coupling import Coupling
 from husai.training.engines.kernels.latents import FREE, PROJECTED, UNIT
 
@@ -19,7 +19,7 @@ class Coding:
     is encoded, where a row holds more than that. `skip`: a dense path beside. `song_l1`: see `objective.py`.
     """
 
-    config: TopKConfig | TranscoderConfig
+    config: TopKConfig | AbsTopKConfig | TranscoderConfig
     k: int
     d_sae: int
     centred: bool
@@ -52,12 +52,33 @@ def coding(config: AnySAEConfig, coupling: Coupling | None) -> Coding | str:
         return f"the coupling {coupling.name} needs all decoders at once"
     if isinstance(config, TranscoderConfig):
         return Coding(config, config.k, config.d_sae, centred=False)
+    if isinstance(config, AbsTopKConfig):
+        return Coding(config, config.k, config.d_sae, config.subtract_b_dec, signed=True)
     if isinstance(config, TopKConfig):
         return Coding(config, config.k, config.d_sae, config.subtract_b_dec, song_l1=config.song_l1)
     return WHY.get(config.kind, f"{config.kind} has no fixed number of active latents")
 
 
+def plain_topk(config: AnySAEConfig, coupling: Coupling | None) -> str:
+    """Why an engine that knows TopK as it was published, and nothing else, cannot train a configuration."""
+    found = coding(config, coupling)
+    if isinstance(found, str):
+        return found
+    if not isinstance(config, TopKConfig):
+        return f"this engine has no kernels for {config.kind}"
+    if config.song_l1 is not None or config.decorrelation or config.decoder_norm == "projected":
+        return "song_l1, decorrelation and projected decoder norms are not among this engine's terms"
+    return "" if config.subtract_b_dec else "this engine takes pre-activations of x - b_dec"
+
+
 WHY = {
+    "batchtopk": "batchtopk selects over the whole batch, so rows have no fixed number of active latents",
+    "matryoshka": "matryoshka selects over the whole batch, so rows have no fixed number of active latents",
+    "hierarchical_topk": "every level of hierarchical_topk leaves a residual of its own",
+    "matching_pursuit": "matching_pursuit is k dense products in a row, each of what the one before left",
+    "switch": "the router of switch weighs the codes, and moves with them",
+    "expert_topk": "the router of expert_topk weighs the codes, and moves with them",
+    "global_mask": "the router of global_mask weighs the codes, and moves with them",
     "route": "the router of route picks the rows that are coded, and moves with them",
     "jsae": "jsae ties the latents of two SAEs",
 }

@@ -89,7 +89,7 @@ class CpuEngine:
         return room
 
     def _adam(self, state: TrainState, lr: float) -> np.ndarray:
-        """What the kernels' Adam needs, first the scale of all gradients: -2 / B, or -2 / (B D) for means of elements."""
+        """What the kernels' Adam needs, first the scale of gradients: -2 / B, or -2 / (B D) for means of elements."""
         t, training = state.step + 1, self.training
         step_size = lr / (1 - training.beta1**t)
         root = (1 - training.beta2**t) ** 0.5

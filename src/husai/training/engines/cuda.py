@@ -15,12 +15,13 @@ from torch import Tensor
 from husai.saes.config import AnySAEConfig, TopKConfig
 from husai.training.config import TrainingConfig
 from husai.training.coupling.coupling import Coupling
+from husai.training.engines.coding import plain_topk
 from husai.training.engines.cuda_paths import STAGES, Path, decode_group, faster, fill_trial, has_room
 from husai.training.engines.cuda_replay import DeadWatch, Replay
 from husai.training.engines.cuda_state import Resident
 from husai.training.engines.cuda_step import Paths, Precision, Scalars, Step, idle
 from husai.training.engines.cuda_work import Group, Workspace
-from husai.training.engines.engine import SeedTerms, refuses_all_but_topk
+from husai.training.engines.engine import SeedTerms
 from husai.training.state import TrainState
 
 
@@ -61,7 +62,7 @@ class CudaEngine:
     @staticmethod
     def refuses(config: AnySAEConfig, coupling: Coupling | None) -> str:
         """TopK without coupling is supported."""
-        return refuses_all_but_topk(config, coupling)
+        return plain_topk(config, coupling)
 
     @torch.no_grad()
     def prepare(self, state: TrainState, batch: int) -> None:

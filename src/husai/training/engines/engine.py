@@ -6,7 +6,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from husai.saes.config import AnySAEConfig, TopKConfig
+from husai.saes.config import AnySAEConfig
 from husai.training.coupling.coupling import Coupling
 from husai.training.state import TrainState
 
@@ -43,14 +43,3 @@ def numbers(terms: SeedTerms) -> list[dict[str, float]]:
     """Loss terms as numbers, without those that do not apply; waits for the device."""
     read = [{name: float(term) for name, term in seed.items()} for seed in terms]
     return [{name: number for name, number in seed.items() if number != ABSENT} for seed in read]
-
-
-def refuses_all_but_topk(config: AnySAEConfig, coupling: Coupling | None) -> str:
-    """What engines with sparse codes say: TopK without coupling and without what makes gradients dense is supported."""
-    if not isinstance(config, TopKConfig):
-        return f"{config.kind} has no fixed number of active latents"
-    if config.song_l1 is not None or config.decorrelation or config.decoder_norm == "projected":
-        return "song_l1, decorrelation and projected decoder norms are terms of the reference engine"
-    if not config.subtract_b_dec:
-        return "subtract_b_dec = false is an option of the reference engine"
-    return f"the coupling {coupling.name} needs all decoders at once" if coupling is not None else ""
