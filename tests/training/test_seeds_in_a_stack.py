@@ -14,7 +14,19 @@ from hypothesis import strategies as st
 from husai import events
 from husai.activations.stream import Batches, Feed
 from husai.errors import Interrupted, UserError
-from husai.saes.config import AnySAEConfig, JumpReluConfig, ReluL1Config, TopKConfig
+from husai.saes.config import (
+    AlignedConfig,
+    AnySAEConfig,
+    ArchetypalConfig,
+    GatedConfig,
+    GBAConfig,
+    JumpReluConfig,
+    LinearConfig,
+    PCAConfig,
+    RandomConfig,
+    ReluL1Config,
+    TopKConfig,
+)
 from husai.seeds import Role
 from husai.training.config import TrainingConfig
 from husai.training.schedules import is_snapshot, learning_rate, trunk_end
@@ -26,14 +38,25 @@ CONFIGS: list[AnySAEConfig] = [
     TopKConfig(d_sae=23, k=3, aux_k=5, dead_after=200),
     ReluL1Config(d_sae=23, l1=0.1),
     JumpReluConfig(d_sae=23, bandwidth=0.1),
+    GatedConfig(d_sae=23, l1=0.1),
+    GBAConfig(d_sae=23, window=100),
+    ArchetypalConfig(d_sae=23, k=3, n_centroids=17, aux_k=5, dead_after=200),
+    AlignedConfig(d_sae=23, k=3),
+    LinearConfig(d_sae=7),
+    PCAConfig(d_sae=7),
+    RandomConfig(d_sae=23, k=3),
 ]
+
+
+def rows_of(seed: int) -> torch.Tensor:
+    return torch.from_numpy(X[30 * seed : 30 * seed + 30])
 
 
 def job(config: AnySAEConfig, seeds: tuple[int, ...], steps: int, **training: object) -> Job:
     settings = TrainingConfig.parse({"steps": steps, "batch": 40, "lr": 5e-3, **training})
     shared = Role.BATCH_ORDER not in settings.vary
     feed = Feed(X, Batches(len(X), 40, 7, seeds, shared_order=shared))
-    return Job(config, settings, X.shape[1], seeds, 7, feed.batch, "same-trajectory", "test")
+    return Job(config, settings, X.shape[1], seeds, 7, feed.batch, "same-trajectory", "test", rows_of=rows_of)
 
 
 def same(a: TrainState, b: TrainState, i: int | None = None, j: int | None = None) -> bool:

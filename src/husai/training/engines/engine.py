@@ -48,7 +48,8 @@ def numbers(terms: SeedTerms) -> list[dict[str, float]]:
 def refuses_all_but_topk(config: AnySAEConfig, coupling: Coupling | None) -> str:
     """What engines with sparse codes say: TopK without coupling and without what makes gradients dense is supported."""
     if not isinstance(config, TopKConfig):
-        return f"{config.kind} has no fixed number of active latents"
+        own = "is for the reference engine" if hasattr(config, "k") else "has no fixed number of active latents"
+        return f"{config.kind} {own}"
     if config.song_l1 is not None or config.decorrelation or config.decoder_norm == "projected":
         return "song_l1, decorrelation and projected decoder norms are terms of the reference engine"
     if not config.subtract_b_dec:
