@@ -5,16 +5,24 @@ from __future__ import annotations
 import pytest
 import torch
 
+from husai.errors import UserError
 from husai.saes.config import (
     AbsTopKConfig,
+    AlignedConfig,
     AnySAEConfig,
+    ArchetypalConfig,
     BatchTopKConfig,
     ExpertTopKConfig,
+    GatedConfig,
+    GBAConfig,
     GlobalMaskConfig,
     HierarchicalTopKConfig,
     JumpReluConfig,
+    LinearConfig,
     MatchingPursuitConfig,
     MatryoshkaConfig,
+    PCAConfig,
+    RandomConfig,
     ReluL1Config,
     SwitchConfig,
     TopKConfig,
@@ -34,6 +42,13 @@ CONFIGS: list[AnySAEConfig] = [
     SwitchConfig(d_sae=20, k=3),
     ExpertTopKConfig(d_sae=20, k=3, active_experts=2),
     GlobalMaskConfig(d_sae=20, k=7, active_experts=2),
+    GatedConfig(d_sae=20),
+    GBAConfig(d_sae=20),
+    ArchetypalConfig(d_sae=20, k=3, n_centroids=30),
+    AlignedConfig(d_sae=20, k=3),
+    LinearConfig(d_sae=20),
+    PCAConfig(d_sae=5),
+    RandomConfig(d_sae=20, k=3),
 ]
 
 
@@ -45,7 +60,21 @@ def made(config: AnySAEConfig) -> SAE:
 
 
 @pytest.mark.parametrize("subtract", [True, False])
-@pytest.mark.parametrize("config", CONFIGS)
+@pytest.mark.parametrize(
+    "config",
+    [
+        TopKConfig(d_sae=20, k=3),
+        ReluL1Config(d_sae=20),
+        JumpReluConfig(d_sae=20),
+        GatedConfig(d_sae=20),
+        GBAConfig(d_sae=20),
+        ArchetypalConfig(d_sae=20, k=3, n_centroids=30),
+        AlignedConfig(d_sae=20, k=3),
+        LinearConfig(d_sae=20),
+        PCAConfig(d_sae=5),
+        RandomConfig(d_sae=20, k=3),
+    ],
+)
 def test_folding_keeps_codes_and_reconstructions(config: AnySAEConfig, subtract: bool) -> None:
     folds(made(config.model_copy(update={"subtract_b_dec": subtract})))
 
@@ -83,3 +112,22 @@ def test_encode_and_decode_take_any_leading_axes() -> None:
 def test_it_says_what_it_is() -> None:
     cfg = made(TopKConfig(d_sae=20, k=3)).cfg
     assert (cfg.architecture, cfg.d_in, cfg.d_sae, cfg.hook_name) == ("topk", 8, 20, "blocks.0.hook_resid_post")
+
+
+def test_an_architecture_without_b_enc_says_which_biases_it_has() -> None:
+    sae = made(GatedConfig(d_sae=20))
+    assert sae.W_enc.shape == (8, 20) and sae.cfg.architecture == "gated"
+    with pytest.raises(UserError, match="gated has no b_enc: read b_gate, b_mag"):
+        _ = sae.b_enc
+
+
+def test_folding_keeps_what_a_dictionary_is_made_of() -> None:
+    config = ArchetypalConfig(d_sae=20, k=3, n_centroids=30)
+    p = architecture(config).init(config, 8, torch.Generator().manual_seed(5), X)
+    p["relaxation"] += 0.1 * torch.randn(20, 8, generator=torch.Generator().manual_seed(6))
+    p["W_dec"] = p["mixture"] @ p["centroids"] + p["relaxation"]
+    p = SAE(config, p, X.mean(0), 0.6).folded().parameters
+    assert torch.allclose(p["mixture"] @ p["centroids"] + p["relaxation"], p["W_dec"], atol=1e-5)
+    aligned = made(AlignedConfig(d_sae=20, k=3))
+    products = [(s.parameters["W_enc"] * s.W_dec).sum(1) for s in (aligned, aligned.folded())]
+    assert torch.allclose(products[0], products[1], atol=1e-5)

@@ -11,20 +11,28 @@ import torch
 from husai.errors import Refused, UserError
 from husai.saes.config import (
     AbsTopKConfig,
+    AlignedConfig,
     AnySAEConfig,
+    ArchetypalConfig,
     BatchTopKConfig,
     ExpertTopKConfig,
+    GatedConfig,
+    GBAConfig,
     GlobalMaskConfig,
     HierarchicalTopKConfig,
     JumpReluConfig,
+    LinearConfig,
     MatchingPursuitConfig,
     MatryoshkaConfig,
+    PCAConfig,
+    RandomConfig,
     ReluL1Config,
     SwitchConfig,
     TopKConfig,
 )
 from husai.saes.config.sizes import check_sizes
-from husai.saes.controls import pca_directions, permuted_decoder, random_decoder, untrained
+from husai.saes.controls import permuted_decoder, random_decoder, untrained
+from husai.saes.pca import pca_directions
 from husai.saes.stack import SAEStack, load_stack
 from husai.seeds import Role
 from husai.store.tensors import load_arrays, read_metadata, save_arrays
@@ -43,11 +51,22 @@ CONFIGS: list[AnySAEConfig] = [
     MatryoshkaConfig(d_sae=20, k=3, prefixes=(4, 20)),
     HierarchicalTopKConfig(d_sae=20, k=3, levels=(1,)),
     MatchingPursuitConfig(d_sae=20, k=3),
+    GatedConfig(d_sae=20),
+    GBAConfig(d_sae=20),
+    ArchetypalConfig(d_sae=20, k=3, n_centroids=12),
+    AlignedConfig(d_sae=20, k=3),
+    LinearConfig(d_sae=20),
+    PCAConfig(d_sae=5),
+    RandomConfig(d_sae=20, k=3),
 ]
 
 
+def rows_of(seed: int) -> torch.Tensor:
+    return torch.randn(60, 8, generator=torch.Generator().manual_seed(100 + seed))
+
+
 def made(config: AnySAEConfig) -> SAEStack:
-    state = start(config, TrainingConfig(), 8, (0, 4), root=1)
+    state = start(config, TrainingConfig(), 8, (0, 4), root=1, rows_of=rows_of)
     generator = torch.Generator().manual_seed(0)
     for tensor in state.parameters.values():
         tensor += 0.05 * torch.randn(tensor.shape, generator=generator)
@@ -142,6 +161,37 @@ def test_an_untrained_control_needs_initialisations_that_vary(vary: tuple[Role, 
     assert torch.equal(began[0], began[1])
     with pytest.raises(Refused, match=r"untrained control does not apply.*vary sae_init"):
         untrained(stack, 1, training.vary)
+
+
+def test_controls_decode_with_the_decoder_that_they_say() -> None:
+    """Where W_dec is made of other parameters, it is still W_dec that everything after training reads."""
+    stack, x = made(ArchetypalConfig(d_sae=20, k=3, n_centroids=12)), torch.randn(5, 8)
+    assert stack.config.kind == "archetypal"
+    permuted = permuted_decoder(stack, root=1)[0]
+    z = (x - permuted.mean_D) * permuted.factor
+    codes = (z - permuted.b_dec) @ permuted.W_enc + permuted.b_enc
+    kept = codes.relu().topk(3, dim=1)
+    dense = torch.zeros_like(codes).scatter(1, kept.indices, kept.values)
+    expected = (dense @ permuted.W_dec + permuted.b_dec) / permuted.factor + permuted.mean_D
+    assert torch.allclose(permuted(x), expected, atol=1e-5)
+    assert not torch.allclose(permuted(x), stack[0](x), atol=1e-2)
+
+
+@pytest.mark.parametrize("config", [c for c in CONFIGS if c.kind in ("gated", "gba", "aligned", "linear")])
+def test_untrained_is_the_state_at_step_0_buffers_included(config: AnySAEConfig) -> None:
+    fresh = untrained(made(config), root=1, vary=TrainingConfig().vary).parameters
+    began = start(config, TrainingConfig(), 8, (0, 4), 1).parameters
+    assert fresh.keys() == began.keys()
+    assert all(torch.equal(fresh[name], began[name]) for name in began)
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"), [("archetypal", "starts from rows"), ("pca", "never trained"), ("random", "never trained")]
+)
+def test_an_untrained_control_needs_a_training(kind: str, says: str) -> None:
+    stack = made(next(c for c in CONFIGS if c.kind == kind))
+    with pytest.raises(Refused, match=says):
+        untrained(stack, 1, TrainingConfig().vary)
 
 
 def test_pca_directions_against_the_covariance() -> None:

@@ -18,10 +18,10 @@ from husai.studies.study import Controls, Study
 # Ids of what the recipe computes. When they change, results that users have are not found again: if that is meant, say
 # it in the changelog and pin them anew.
 SMOKE_MODEL = "53fa73f25346b2ea"
-SMOKE_TARGET = "ea32f1f1491e15c1"
-SMOKE_STACK = "7520800e69a06ab2"
-SMOKE_MEASURE = "40e0670cba5783c9"
-SMOKE_ALL = "2a86b687f2895b32"
+SMOKE_TARGET = "16af9fcdd2e6cf17"
+SMOKE_STACK = "e3c07cfbd46552a5"
+SMOKE_MEASURE = "a09c2f89883c4911"
+SMOKE_ALL = "0046e360afc1ec3e"
 
 
 @pytest.fixture(scope="module")

@@ -16,14 +16,27 @@ from husai.activations.stream import Batches, Feed
 from husai.errors import Interrupted, UserError
 from husai.saes.config import (
     AbsTopKConfig,
+    AlignedConfig,
     AnySAEConfig,
+    ArchetypalConfig,
     BatchTopKConfig,
+    ExpertTopKConfig,
+    GatedConfig,
+    GBAConfig,
+    GlobalMaskConfig,
     HierarchicalTopKConfig,
     JumpReluConfig,
+    LinearConfig,
     MatchingPursuitConfig,
     MatryoshkaConfig,
+    PCAConfig,
+    RandomConfig,
     ReluL1Config,
+    RouteConfig,
+    SkipTranscoderConfig,
+    SwitchConfig,
     TopKConfig,
+    TranscoderConfig,
 )
 from husai.seeds import Role
 from husai.training.config import TrainingConfig
@@ -41,14 +54,31 @@ CONFIGS: list[AnySAEConfig] = [
     MatryoshkaConfig(d_sae=23, k=3, aux_k=5, dead_after=200),
     HierarchicalTopKConfig(d_sae=23, k=3, aux_k=5, dead_after=200),
     MatchingPursuitConfig(d_sae=23, k=3),
+    GatedConfig(d_sae=23, l1=0.1),
+    GBAConfig(d_sae=23, window=100),
+    ArchetypalConfig(d_sae=23, k=3, n_centroids=17, aux_k=5, dead_after=200),
+    AlignedConfig(d_sae=23, k=3),
+    LinearConfig(d_sae=7),
+    PCAConfig(d_sae=7),
+    RandomConfig(d_sae=23, k=3),
+    SwitchConfig(d_sae=24, k=3, aux_k=5, dead_after=200),
+    ExpertTopKConfig(d_sae=24, k=3, active_experts=2),
+    GlobalMaskConfig(d_sae=24, k=4),
+    TranscoderConfig(d_sae=23, k=3, aux_k=5, dead_after=200),
+    SkipTranscoderConfig(d_sae=23, k=3, d_out=4),
+    RouteConfig(d_sae=23, k=3, layers=2),
 ]
+
+
+def rows_of(seed: int) -> torch.Tensor:
+    return torch.from_numpy(X[30 * seed : 30 * seed + 30])
 
 
 def job(config: AnySAEConfig, seeds: tuple[int, ...], steps: int, **training: object) -> Job:
     settings = TrainingConfig.parse({"steps": steps, "batch": 40, "lr": 5e-3, **training})
     shared = Role.BATCH_ORDER not in settings.vary
     feed = Feed(X, Batches(len(X), 40, 7, seeds, shared_order=shared))
-    return Job(config, settings, X.shape[1], seeds, 7, feed.batch, "same-trajectory", "test")
+    return Job(config, settings, X.shape[1], seeds, 7, feed.batch, "same-trajectory", "test", rows_of=rows_of)
 
 
 def same(a: TrainState, b: TrainState, i: int | None = None, j: int | None = None) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -26,8 +25,8 @@ def untrained(stack: SAEStack, root: int, vary: Collection[Role]) -> SAEStack:
     `vary` are the streams that differed between the seeds in training.
 
     Raises:
-        Refused: all seeds started from one initialisation, so that untrained ones would agree perfectly; or they
-            started from rows, which are not at hand here.
+        Refused: all seeds started from one initialisation, so that untrained ones would agree perfectly; the
+            architecture is never trained; or it starts from rows, which are not at hand here.
     """
     if Role.SAE_INIT not in vary:
         raise Refused(
@@ -35,6 +34,8 @@ def untrained(stack: SAEStack, root: int, vary: Collection[Role]) -> SAEStack:
             "themselves; vary sae_init (training.vary), or leave this control out"
         )
     arch = architecture(stack.config)
+    if not arch.trained:
+        raise Refused(f"the untrained control does not apply: {stack.config.kind} is never trained, so it is its own")
     if arch.needs_rows:
         raise Refused(f"the untrained control does not apply: {stack.config.kind} starts from rows of the data")
     d_in = stack.mean_D.shape[0]
@@ -58,15 +59,6 @@ def permuted_decoder(stack: SAEStack, root: int) -> SAEStack:
         order = torch.randperm(stack.config.d_sae, generator=torch_generator(root, Role.CONTROL, seed, "permute"))
         rows.append(stack.parameters["W_dec"][i][order])
     return _with(stack, {**stack.parameters, "W_dec": torch.stack(rows)})
-
-
-def pca_directions(x_ND: np.ndarray, n: int) -> np.ndarray:
-    """The first `n` principal directions [n, D] of centred rows x [N, D], signs fixed by their largest entry."""
-    centred = x_ND.astype(np.float64) - x_ND.mean(0, dtype=np.float64)
-    _, _, Vt = np.linalg.svd(centred, full_matrices=False)
-    directions = Vt[:n]
-    signs = np.sign(directions[np.arange(len(directions)), np.abs(directions).argmax(1)])
-    return directions * signs[:, None]
 
 
 def _with(stack: SAEStack, parameters: dict[str, Tensor]) -> SAEStack:

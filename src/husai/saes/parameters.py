@@ -7,7 +7,7 @@ from torch import Tensor
 
 from husai.saes.config import DecoderNorm
 
-# W_enc [F, D], b_enc [F], W_dec [F, O], b_dec [O], and what one architecture needs beside them.
+# W_enc [F, D], b_enc [F], W_dec [F, O], b_dec [O], and what one architecture needs beside or, for b_enc, instead.
 Parameters = dict[str, Tensor]
 CORE = ("W_enc", "b_enc", "W_dec", "b_dec")
 
@@ -26,7 +26,7 @@ def initial(d_in: int, d_sae: int, tied: bool, generator: torch.Generator) -> Pa
 
 
 def core_shapes(d_sae: int, d_in: int) -> dict[str, tuple[int, ...]]:
-    """Shapes of the parameters that every architecture has."""
+    """Shapes of the usual parameters; `b_enc` is the one that an architecture may replace."""
     return {"W_enc": (d_sae, d_in), "b_enc": (d_sae,), "W_dec": (d_sae, d_in), "b_dec": (d_in,)}
 
 

@@ -6,16 +6,23 @@ from typing import Any
 
 from husai.errors import unknown
 from husai.saes.abstopk import ABSTOPK
+from husai.saes.aligned import ALIGNED
+from husai.saes.archetypal import ARCHETYPAL
 from husai.saes.architecture import Architecture
 from husai.saes.batchtopk import BATCHTOPK
 from husai.saes.config import AnySAEConfig
 from husai.saes.expert_topk import EXPERT_TOPK
+from husai.saes.gated import GATED
+from husai.saes.gba import GBA
 from husai.saes.global_mask import GLOBAL_MASK
 from husai.saes.hierarchical_topk import HIERARCHICAL_TOPK
 from husai.saes.jsae import JSAE
 from husai.saes.jumprelu import JUMPRELU
+from husai.saes.linear import LINEAR
 from husai.saes.matching_pursuit import MATCHING_PURSUIT
 from husai.saes.matryoshka import MATRYOSHKA
+from husai.saes.pca import PCA
+from husai.saes.random import RANDOM
 from husai.saes.relu_l1 import RELU_L1
 from husai.saes.route import ROUTE
 from husai.saes.switch import SWITCH
@@ -29,8 +36,12 @@ ARCHITECTURES: dict[str, Architecture[Any]] = {
     "matryoshka": MATRYOSHKA,
     "hierarchical_topk": HIERARCHICAL_TOPK,
     "matching_pursuit": MATCHING_PURSUIT,
+    "aligned": ALIGNED,
+    "archetypal": ARCHETYPAL,
     "relu_l1": RELU_L1,
+    "gated": GATED,
     "jumprelu": JUMPRELU,
+    "gba": GBA,
     "switch": SWITCH,
     "expert_topk": EXPERT_TOPK,
     "global_mask": GLOBAL_MASK,
@@ -38,6 +49,9 @@ ARCHITECTURES: dict[str, Architecture[Any]] = {
     "skip_transcoder": SKIP_TRANSCODER,
     "route": ROUTE,
     "jsae": JSAE,
+    "linear": LINEAR,
+    "pca": PCA,
+    "random": RANDOM,
 }
 
 

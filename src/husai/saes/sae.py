@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from husai.errors import UserError
 from husai.saes.codes import Codes, DenseCodes
 from husai.saes.config import AnySAEConfig
 from husai.saes.parameters import Parameters
@@ -59,7 +60,14 @@ class SAE:
 
     @property
     def b_enc(self) -> Tensor:
-        """[F]."""
+        """[F].
+
+        Raises:
+            UserError: the architecture has other biases (gated), and none of them means what `b_enc` does.
+        """
+        if "b_enc" not in self.parameters:
+            biases = ", ".join(n for n in sorted(self.parameters) if n.startswith("b_") and n != "b_dec")
+            raise UserError(f"{self.config.kind} has no b_enc: read {biases} from `parameters`, or call encode")
         return self.parameters["b_enc"]
 
     @property

@@ -13,24 +13,30 @@ from torch import Tensor
 from husai.saes.architecture import Architecture, Batch, Terms
 from husai.saes.aux import aux_term, keep_largest
 from husai.saes.codes import SparseCodes, decode
-from husai.saes.config import TopKConfig
+from husai.saes.config import KConfig, TopKConfig
 from husai.saes.objective import song_terms
 from husai.saes.parameters import Parameters, pre_activations, squared_error
 
 
-def encode(config: TopKConfig, p: Parameters, x_BD: Tensor) -> SparseCodes:
+def encode(config: KConfig, p: Parameters, x_BD: Tensor) -> SparseCodes:
     """The k largest of relu(pre) in each row."""
     return keep_largest(pre_activations(p, x_BD, config.subtract_b_dec).relu(), config.k)
 
 
-def objective(config: TopKConfig, p: Parameters, batch: Batch) -> tuple[Terms, SparseCodes]:
-    """`mse` and `aux`; with `song_l1` its `mse` and `l1`."""
+def reconstruction(config: KConfig, p: Parameters, batch: Batch) -> tuple[Terms, SparseCodes]:
+    """`mse` and `aux`, of any architecture that keeps the k largest."""
     pre = pre_activations(p, batch.x_BD, config.subtract_b_dec)
     codes = keep_largest(pre.relu(), config.k)
-    if config.song_l1 is not None:
-        return song_terms(config.song_l1, p, batch, codes), codes
     x_hat = decode(codes, p["W_dec"], p["b_dec"])
     return {"mse": squared_error(batch.y_BO, x_hat)} | aux_term(config, p, batch, pre, x_hat), codes
+
+
+def objective(config: TopKConfig, p: Parameters, batch: Batch) -> tuple[Terms, SparseCodes]:
+    """`mse` and `aux`; with `song_l1` its `mse` and `l1`."""
+    if config.song_l1 is None:
+        return reconstruction(config, p, batch)
+    codes = encode(config, p, batch.x_BD)
+    return song_terms(config.song_l1, p, batch, codes), codes
 
 
 TOPK = Architecture(

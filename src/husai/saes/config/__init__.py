@@ -6,9 +6,11 @@ from typing import Annotated
 
 from pydantic import Field
 
-from husai.saes.config.common import AuxKConfig, CommonConfig, DecoderNorm, Freeze
+from husai.saes.config.baselines import LinearConfig, PCAConfig, RandomConfig
+from husai.saes.config.common import AuxKConfig, CommonConfig, DecoderNorm, Freeze, KConfig
+from husai.saes.config.constrained import AlignedConfig, ArchetypalConfig
 from husai.saes.config.hooked import JacobianConfig, RouteConfig, SkipTranscoderConfig, TranscoderConfig
-from husai.saes.config.penalised import JumpReluConfig, ReluL1Config
+from husai.saes.config.penalised import GatedConfig, GBAConfig, JumpReluConfig, ReluL1Config
 from husai.saes.config.routed import ExpertTopKConfig, GlobalMaskConfig, RoutedConfig, SwitchConfig
 from husai.saes.config.selected import (
     AbsTopKConfig,
@@ -23,30 +25,42 @@ from husai.saes.config.selected import (
 Selected = (
     TopKConfig | AbsTopKConfig | BatchTopKConfig | MatryoshkaConfig | HierarchicalTopKConfig | MatchingPursuitConfig
 )
-Penalised = ReluL1Config | JumpReluConfig
+Penalised = ReluL1Config | JumpReluConfig | GatedConfig | GBAConfig
+Constrained = ArchetypalConfig | AlignedConfig
 Routed = SwitchConfig | ExpertTopKConfig | GlobalMaskConfig
 Hooked = TranscoderConfig | SkipTranscoderConfig | RouteConfig | JacobianConfig
-AnySAEConfig = Selected | Penalised | Routed | Hooked
+Baseline = LinearConfig | PCAConfig | RandomConfig
+AnySAEConfig = Selected | Penalised | Constrained | Routed | Hooked | Baseline
 SAEConfig = Annotated[AnySAEConfig, Field(discriminator="kind")]
 
 __all__ = [
     "AbsTopKConfig",
+    "AlignedConfig",
     "AnySAEConfig",
+    "ArchetypalConfig",
     "AuxKConfig",
+    "Baseline",
     "BatchSelectConfig",
     "BatchTopKConfig",
     "CommonConfig",
+    "Constrained",
     "DecoderNorm",
     "ExpertTopKConfig",
     "Freeze",
+    "GBAConfig",
+    "GatedConfig",
     "GlobalMaskConfig",
     "HierarchicalTopKConfig",
     "Hooked",
     "JacobianConfig",
     "JumpReluConfig",
+    "KConfig",
+    "LinearConfig",
     "MatchingPursuitConfig",
     "MatryoshkaConfig",
+    "PCAConfig",
     "Penalised",
+    "RandomConfig",
     "ReluL1Config",
     "RouteConfig",
     "Routed",

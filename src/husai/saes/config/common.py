@@ -31,3 +31,9 @@ class AuxKConfig(CommonConfig):
 
     aux_k: int = Field(default=0, ge=0, description="dead latents that predict the residual; 0 turns AuxK off")
     aux_coefficient: float = Field(default=1 / 32, ge=0)
+
+
+class KConfig(AuxKConfig):
+    """Options of architectures that keep the `k` largest latents of each row."""
+
+    k: int = Field(default=32, ge=1)

@@ -6,14 +6,13 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from husai.saes.config.common import AuxKConfig, CommonConfig
+from husai.saes.config.common import CommonConfig, KConfig
 
 
-class TranscoderConfig(AuxKConfig):
+class TranscoderConfig(KConfig):
     """Transcoder: reads one hook and reconstructs another (2406.11944); TopK codes."""
 
     kind: Literal["transcoder"] = "transcoder"
-    k: int = Field(default=32, ge=1)
     d_out: int | None = Field(default=None, ge=1, description="width of the output hook; none: half of a row")
     tied_init: bool = Field(default=False, description="W_enc starts as the transpose of W_dec, where widths are equal")
     subtract_b_dec: bool = Field(default=False, description="b_dec belongs to the output hook: only false makes sense")
@@ -36,11 +35,10 @@ class SkipTranscoderConfig(TranscoderConfig):
     kind: Literal["skip_transcoder"] = "skip_transcoder"  # type: ignore[assignment]
 
 
-class RouteConfig(AuxKConfig):
+class RouteConfig(KConfig):
     """RouteSAE (2503.08200): one dictionary over several layers; a router picks the layer of each row; TopK codes."""
 
     kind: Literal["route"] = "route"
-    k: int = Field(default=32, ge=1)
     layers: int = Field(default=2, ge=2, description="hooks in a row, all of one width")
 
 

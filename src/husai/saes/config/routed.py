@@ -6,13 +6,12 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from husai.saes.config.common import AuxKConfig
+from husai.saes.config.common import KConfig
 
 
-class RoutedConfig(AuxKConfig):
+class RoutedConfig(KConfig):
     """`experts` groups of `d_sae / experts` neighbouring latents each, and the weights of the router's own terms."""
 
-    k: int = Field(default=32, ge=1)
     experts: int = Field(default=4, ge=2)
     balance: float = Field(default=0.1, ge=0, description="load balancing, relative to the variance of the rows")
     entropy: float = Field(

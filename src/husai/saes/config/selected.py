@@ -7,25 +7,23 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from husai.saes.config.common import AuxKConfig, CommonConfig
+from husai.saes.config.common import CommonConfig, KConfig
 
 
-class TopKConfig(AuxKConfig):
+class TopKConfig(KConfig):
     """TopK: the `k` largest of relu(pre-activations); AuxK revives dead latents when `aux_k > 0` (2406.04093)."""
 
     kind: Literal["topk"] = "topk"
-    k: int = Field(default=32, ge=1)
     song_l1: float | None = Field(default=None, ge=0, description="trains the objective of 2505.20254 with this weight")
 
 
-class AbsTopKConfig(AuxKConfig):
+class AbsTopKConfig(KConfig):
     """AbsTopK: the `k` pre-activations of largest absolute value, with their sign (2510.00404)."""
 
     kind: Literal["abstopk"] = "abstopk"
-    k: int = Field(default=32, ge=1)
 
 
-class BatchSelectConfig(AuxKConfig):
+class BatchSelectConfig(KConfig):
     """Options of architectures that select in the whole batch, and by a threshold once they are trained."""
 
     k: int = Field(default=32, ge=1, description="latents per row, on average over a batch of training")
@@ -59,11 +57,10 @@ class MatryoshkaConfig(BatchSelectConfig):
         return self
 
 
-class HierarchicalTopKConfig(AuxKConfig):
+class HierarchicalTopKConfig(KConfig):
     """HierarchicalTopK: TopK whose k' largest reconstruct on their own, for every k' of `levels` (2505.24473)."""
 
     kind: Literal["hierarchical_topk"] = "hierarchical_topk"
-    k: int = Field(default=32, ge=1)
     levels: tuple[int, ...] | None = Field(default=None, description="numbers below k that count too; none: all")
 
     @property

@@ -6,7 +6,9 @@ from husai.errors import UserError
 from husai.saes.config import (
     AnySAEConfig,
     AuxKConfig,
+    GBAConfig,
     JacobianConfig,
+    PCAConfig,
     RouteConfig,
     Routed,
     TranscoderConfig,
@@ -18,12 +20,17 @@ def check_sizes(config: AnySAEConfig, width: int) -> list[str]:
 
     Raises:
         UserError: `k >= min(d_in, d_sae)`: such a code is not sparse (a k of 3,686 was once run on d_in = 1,024);
-            `aux_k` above d_sae; experts that do not fit d_sae and k; hooks that do not fit the row.
+            `aux_k` above d_sae; experts that do not fit d_sae and k; hooks that do not fit the row; more groups or
+            principal directions than there are.
     """
     if isinstance(config, AuxKConfig) and config.aux_k > config.d_sae:
         raise UserError(f"aux_k = {config.aux_k} is more than d_sae = {config.d_sae}: choose at most d_sae")
     if isinstance(config, Routed):
         _check_experts(config)
+    if isinstance(config, PCAConfig) and config.d_sae > width:
+        raise UserError(f"there are only d_in = {width} principal directions, not {config.d_sae}: lower d_sae")
+    if isinstance(config, GBAConfig):
+        return _check_groups(config)
     d_in, d_sae = _of_one_code(config, width)
     k = getattr(config, "k", None)
     if k is None:
@@ -36,6 +43,15 @@ def check_sizes(config: AnySAEConfig, width: int) -> list[str]:
         )
     if 2 * k >= limit:
         return [f"k = {k} is half of min(d_in, d_sae) = {limit} or more: the code is hardly sparse"]
+    return []
+
+
+def _check_groups(config: GBAConfig) -> list[str]:
+    if config.groups > config.d_sae:
+        raise UserError(f"groups = {config.groups} is more than d_sae = {config.d_sae}: choose at most d_sae")
+    expected = config.window * config.target * config.ratio ** (config.groups - 1)
+    if expected < 1:
+        return [f"the rarest group aims at {expected:.2g} firings in a window: raise window, or lower groups"]
     return []
 
 

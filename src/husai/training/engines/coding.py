@@ -74,6 +74,9 @@ def plain_topk(config: AnySAEConfig, coupling: Coupling | None) -> str:
 WHY = {
     "batchtopk": "batchtopk selects over the whole batch, so rows have no fixed number of active latents",
     "matryoshka": "matryoshka selects over the whole batch, so rows have no fixed number of active latents",
+    "archetypal": "the decoder of archetypal is made of mixtures and relaxations, which are dense",
+    "aligned": "the encoder of aligned is turned after every step",
+    "random": "random is not trained",
     "hierarchical_topk": "every level of hierarchical_topk leaves a residual of its own",
     "matching_pursuit": "matching_pursuit is k dense products in a row, each of what the one before left",
     "switch": "the router of switch weighs the codes, and moves with them",

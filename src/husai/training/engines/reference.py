@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.optim.adam import adam
 
+from husai.errors import UserError
 from husai.saes.architecture import Batch
 from husai.saes.codes import Codes
 from husai.saes.config import AnySAEConfig
@@ -33,6 +34,8 @@ class ReferenceEngine:
     def __init__(self, config: AnySAEConfig, training: TrainingConfig, coupling: Coupling | None = None) -> None:
         self.config, self.training, self.coupling = config, training, coupling
         self.arch = architecture(config)
+        if coupling is not None and (not self.arch.trained or "W_dec" in self.arch.buffers):
+            raise UserError(f"{config.kind} has no W_dec that {coupling.name} could move: train it without a coupling")
 
     def refuses(self, config: AnySAEConfig, coupling: Coupling | None) -> str:
         """Nothing is refused."""
