@@ -124,6 +124,26 @@ def studies(as_json: AsJson = False) -> None:
         print(f"{name:<12} {question}")
 
 
+@app.command(epilog="Example: husai architectures --json")
+def architectures(as_json: AsJson = False) -> None:
+    """List what can be trained or compared with: source, codes, engine, and the field that moves L0."""
+    from dataclasses import asdict
+
+    from husai.training.catalogue import catalogue
+
+    found = catalogue()
+    if as_json:
+        _answer([asdict(entry) for entry in found])
+        return
+    print(f"{'':<17} {'codes':<7} {'engine':<10} {'role':<10} {'L0 by':<10} {'source':<17} what it is")
+    for e in found:
+        source = e.source if len(e.source) < 18 else "see its file"
+        print(f"{e.kind:<17} {e.codes:<7} {e.engine:<10} {e.role:<10} {e.knob or '-':<10} {source:<17} {e.summary}")
+    for entry in found:
+        if entry.codes == "sparse" and entry.why:
+            print(f"{entry.kind}: engine reference, because {entry.why}")
+
+
 @app.command(epilog="Example: husai capture --set source.task.p=59  |  husai capture --from acts.npy")
 def capture(
     from_: Annotated[Path | None, typer.Option("--from", help="Your own .npy, .safetensors or .pt file.")] = None,
