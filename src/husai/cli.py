@@ -135,10 +135,10 @@ def architectures(as_json: AsJson = False) -> None:
     if as_json:
         _answer([asdict(entry) for entry in found])
         return
-    print(f"{'':<17} {'codes':<7} {'engine':<10} {'role':<10} {'L0 by':<10} {'source':<17} what it is")
+    print(f"{'':<19} {'codes':<7} {'engine':<10} {'role':<10} {'L0 by':<10} {'source':<17} what it is")
     for e in found:
         source = e.source if len(e.source) < 18 else "see its file"
-        print(f"{e.kind:<17} {e.codes:<7} {e.engine:<10} {e.role:<10} {e.knob or '-':<10} {source:<17} {e.summary}")
+        print(f"{e.kind:<19} {e.codes:<7} {e.engine:<10} {e.role:<10} {e.knob or '-':<10} {source:<17} {e.summary}")
     for entry in found:
         if entry.codes == "sparse" and entry.why:
             print(f"{entry.kind}: engine reference, because {entry.why}")
