@@ -55,6 +55,12 @@ def built_study(studies: ModuleType, tmp_path_factory: pytest.TempPathFactory) -
 
 
 @pytest.fixture(scope="session")
+def existing_saes() -> ModuleType:
+    """`tests/existing_saes.py`: SAEs that nobody trained."""
+    return _module(Path(__file__).parent / "existing_saes.py")
+
+
+@pytest.fixture(scope="session")
 def own_study() -> Path:
     """A user's own study file."""
     return Path(__file__).parent / "own_study.py"

@@ -198,6 +198,66 @@ def train(
     print(folder)
 
 
+SAEs = Annotated[list[str], typer.Argument(metavar="SAE...", help="Folders or files; a stack gives all its seeds.")]
+Rows = Annotated[Path | None, typer.Option("--activations", help="Activations of the same hook: a folder or file.")]
+Key = Annotated[str | None, typer.Option(help="Name of the array, where the file holds several.")]
+MostRows = Annotated[int, typer.Option("--rows", min=2, help="At most so many rows are measured on.")]
+Null = Annotated[str | None, typer.Option(help="Train a null beside: gaussian.")]
+NullK = Annotated[int | None, typer.Option("--k", min=1, help="Null: a TopK of this k, not that of the SAEs.")]
+NullSteps = Annotated[int | None, typer.Option("--steps", min=1, help="Null: so many steps, not those of the SAEs.")]
+
+
+@app.command(epilog="Example: husai stability runs/*_k4_* --activations acts.npy --csv features.csv")
+def stability(
+    saes: SAEs,
+    activations: Rows = None,
+    key: Key = None,
+    rows: MostRows = 65_536,
+    threshold: Annotated[float, typer.Option(help="Cosine from which a feature comes back.")] = 0.7,
+    csv: Annotated[Path | None, typer.Option(help="Write the per-feature table here.")] = None,
+    null: Null = None,
+    k: NullK = None,
+    steps: NullSteps = None,
+    results: Results = HERE,
+    workers: Workers = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure how far the features of SAEs that exist already come back in each other."""
+    from husai.studies import measure_existing, present_existing
+
+    request = measure_existing.asked(activations, key, rows, threshold, null, k, steps, results, workers)
+    with _shown(as_json):
+        found = measure_existing.stability(saes, request)
+        if csv is not None:
+            measure_existing.write_features(found, csv)
+        data, text = present_existing.stability(found)
+    _answer(data) if as_json else print(text)
+
+
+@app.command(epilog="Example: husai compare runs/*_relu_* vs runs/*_topk_* --activations acts.npy")
+def compare(
+    saes: Annotated[list[str], typer.Argument(metavar="A... vs B...", help="SAEs of A, the word vs, SAEs of B.")],
+    activations: Rows = None,
+    key: Key = None,
+    rows: MostRows = 65_536,
+    same_seeds: Annotated[bool, typer.Option("--same-seeds", help="A and B have the same seeds, in order.")] = False,
+    null: Null = None,
+    k: NullK = None,
+    steps: NullSteps = None,
+    results: Results = HERE,
+    workers: Workers = None,
+    as_json: AsJson = False,
+) -> None:
+    """Do two groups of SAEs differ in stability? Unmatched groups (k, L0) are not ranked."""
+    from husai.studies import measure_existing, present_comparison
+
+    request = measure_existing.asked(activations, key, rows, 0.7, null, k, steps, results, workers)
+    with _shown(as_json):
+        found = measure_existing.compare(saes, request, same_seeds)
+        data, text = present_comparison.comparison(found)
+    _answer(data) if as_json else print(text)
+
+
 Run_ = Annotated[str, typer.Argument(metavar="RUN", help="A run folder, the start of its id, or a study's name.")]
 
 

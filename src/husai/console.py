@@ -81,3 +81,5 @@ class Terminal:
             note = f"  {event.note}" if event.note else ""
             print(f"{event.title}: {event.done}/{event.total}{note}", file=sys.stderr, flush=True)
         self.told[event.job, event.title] = (begun, told)
+        if event.done >= event.total:  # the next job of that name is another one
+            del self.told[event.job, event.title]

@@ -10,7 +10,10 @@ import pytest
 
 from husai.recipes import RECIPES
 
-COMMANDS = ("run", "studies", "capture", "train", "show", "features", "report", "audit", "doctor")
+COMMANDS = (
+    *("run", "studies", "capture", "train", "stability", "compare"),
+    *("show", "features", "report", "audit", "doctor"),
+)
 
 
 def helped(*words: str) -> list[str]:

@@ -41,6 +41,15 @@ def test_a_short_job_says_nothing(clock, capsys):
     assert capsys.readouterr().err == ""
 
 
+def test_a_short_job_says_nothing_although_one_of_its_name_ended_long_ago(clock, capsys):
+    with Terminal() as terminal:
+        for _ in range(2):
+            for done in range(3):
+                terminal.progress(Progress("j", "comparing", done, 2))
+            clock[0] += 60.0
+    assert capsys.readouterr().err == ""
+
+
 def test_two_jobs_do_not_hide_each_other(clock, capsys):
     with Terminal() as terminal:
         for done, title in itertools.product((0, 4), ("one", "two")):

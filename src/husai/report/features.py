@@ -59,7 +59,7 @@ def features(view: View) -> Features:
         up = view.measure("target", arm)
         tables += [_read(up, arm, seed) for seed in up.record.seeds.get("seeds", ())] if up else []
     found = dict.fromkeys(name for names, _ in tables for name in names)
-    names = [*OWN, *sorted((n for n in found if n not in OWN), key=_order)]
+    names = [*OWN, *sorted((n for n in found if n not in OWN), key=column_order)]
     return Features(names, [[row.get(name, "") for name in names] for _, rows in tables for row in rows])
 
 
@@ -74,7 +74,7 @@ def _read(up: Upstream, arm: str, seed: int) -> tuple[list[str], list[dict[str, 
         raise UserError(f"{path} is missing or not readable: run the study again into a new folder") from None
 
 
-def _order(name: str) -> tuple[int, int]:
+def column_order(name: str) -> tuple[int, int]:
     """Columns of the feature itself first, then those of each other seed, seed by seed."""
     head, _, seed = name.rpartition("_")
     return (1, int(seed)) if head and seed.isdigit() else (0, 0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,7 +64,7 @@ class FeatureTable:
 
 def feature_table(
     seed: int,
-    W_dec_SFD: ArrayLike,
+    W_dec_SFD: Sequence[ArrayLike] | NDArray[np.floating],
     matches: Matches,
     *,
     t: float = 0.7,
@@ -86,7 +86,7 @@ def feature_table(
         raise UserError(f"seed {seed} does not exist: 0 to {S - 1}")
     alive = matches.alive_SF[seed]
     own = np.full(F, np.nan)
-    own[alive] = _own(np.asarray(W_dec_SFD)[seed], alive, own_neighbour)
+    own[alive] = _own(np.asarray(W_dec_SFD[seed]), alive, own_neighbour)
     columns: dict[str, Column] = {
         "feature": list(range(F)),
         "alive": [bool(a) for a in alive],

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from husai.errors import UserError, unknown
+from husai.events import report
 from husai.stability.matching import Matches
 from husai.stability.nulls import floor_of
 from husai.stability.rows import Floats
@@ -77,10 +78,15 @@ class PairTable:
         self.matrix(metric, population)
         n_S = self.count_S[population]
         floors = np.full((len(n_S), len(n_S)), np.nan)
-        for i, j in pairs_of(len(n_S)):
+        pairs = pairs_of(len(n_S))
+        for done, (i, j) in enumerate(pairs):
+            if metric.startswith("mcc_"):  # drawn, unlike the others: minutes for large dictionaries
+                report("floors", f"floor of {metric}, {population} latents", done, len(pairs))
             floor = floor_of(metric, self.d_in, int(n_S[i]), int(n_S[j]))
             if floor is not None:
                 floors[i, j] = floors[j, i] = floor.value
+        if metric.startswith("mcc_"):
+            report("floors", f"floor of {metric}, {population} latents", len(pairs), len(pairs))
         return None if np.isnan(floors).all() else floors
 
     def normalised(self, metric: str, population: Population = "alive") -> Floats:

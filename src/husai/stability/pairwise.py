@@ -19,7 +19,7 @@ from husai.stability.rows import Directions, Floats, directions
 from husai.stability.similarity import own_neighbour
 
 THRESHOLDS = (0.5, 0.7, 0.9)
-__all__ = ["POPULATIONS", "THRESHOLDS", "PairTable", "Population", "compare", "pairwise"]
+__all__ = ["POPULATIONS", "THRESHOLDS", "PairTable", "Population", "compare", "pairwise", "pairwise_of", "side"]
 
 
 @dataclass(frozen=True)
@@ -73,25 +73,36 @@ def pairwise(
         UserError: shapes that do not fit `d_in` or each other, a rank that does not fit, or values that are not finite.
     """
     W = stack(decoders_SFD, d_in)
-    S, F, D = W.shape
+    S, F, _ = W.shape
     E = None if encoders_SFD is None else stack(encoders_SFD, d_in)
     X = None if activations_SNF is None else np.asarray(activations_SNF)
     _fitting(W.shape, E, X, ranks)
-    keep = {"all": mask(None, S, F), "alive": mask(alive_masks_SF, S, F)}
-    everything = [_side(W[s], None if E is None else E[s], None if X is None else X[s]) for s in range(S)]
+    sides = [side(W[s], None if E is None else E[s], None if X is None else X[s]) for s in range(S)]
+    return pairwise_of(sides, mask(alive_masks_SF, S, F), Wanted(tuple(thresholds), tuple(ranks), tile))
+
+
+def pairwise_of(dictionaries: Sequence[Side], alive_SF: Bools, wanted: Wanted) -> PairTable:
+    """`pairwise` of dictionaries that may differ in size.
+
+    `alive_SF` [S, F] has the F of the largest and is False beyond the features of a smaller one; so are the rows of
+    `PairTable.matches`.
+    """
+    everything = list(dictionaries)
+    size_S = np.array([len(s.dec) for s in everything])
     sides: dict[Population, list[Side]] = {"all": everything, "alive": everything}
-    if not keep["alive"].all():
-        sides["alive"] = [_only(side, np.flatnonzero(k)) for side, k in zip(everything, keep["alive"], strict=True)]
-    filled = _Filled(S, keep["alive"])
-    _fill(filled, sides, Wanted(tuple(thresholds), tuple(ranks), tile))
-    own = tuple(own_neighbour(side.dec, tile) for side in everything)
-    own_alive = own if sides["alive"] is everything else tuple(own_neighbour(side.dec, tile) for side in sides["alive"])
+    if not np.array_equal(alive_SF.sum(axis=1), size_S):
+        sides["alive"] = [_only(s, np.flatnonzero(k)) for s, k in zip(everything, alive_SF, strict=True)]
+    filled = _Filled(len(everything), alive_SF)
+    _fill(filled, sides, wanted)
+    own = tuple(own_neighbour(s.dec, wanted.tile) for s in everything)
+    alive = sides["alive"]
+    own_alive = own if alive is everything else tuple(own_neighbour(s.dec, wanted.tile) for s in alive)
     return PairTable(
-        D,
+        everything[0].dec.width,
         filled.values,
         filled.margin,
         {"all": own, "alive": own_alive},
-        {p: keep[p].sum(axis=1) for p in POPULATIONS},
+        {"all": size_S, "alive": alive_SF.sum(axis=1)},
         filled.gathered.matches(),
         {key: how(made) for key, made in filled.made.items()},
         filled.gaps,
@@ -173,7 +184,12 @@ def _fill(filled: _Filled, sides: Mapping[Population, list[Side]], wanted: Wante
         report("stability", "comparing seeds", done + 1, len(pairs))
 
 
-def _side(W_FD: NDArray[np.floating], E_FD: NDArray[np.floating] | None, X_NF: NDArray[np.floating] | None) -> Side:
+def side(W_FD: NDArray[np.floating], E_FD: NDArray[np.floating] | None, X_NF: NDArray[np.floating] | None) -> Side:
+    """A dictionary [F, D] whole, with its encoder [F, D] and the activations of its latents [N, F] where they are had.
+
+    Raises:
+        UserError: a value that is not finite.
+    """
     return Side(directions(W_FD), None if E_FD is None else directions(E_FD), None if X_NF is None else latents(X_NF))
 
 

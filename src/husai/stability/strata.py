@@ -69,16 +69,26 @@ def stratified(
         UserError: shapes that do not fit, edges out of order, frequencies outside [0, 1], or matches of other features.
     """
     W = stack(decoders_SFD, d_in)
-    frequency, alive = _frequency(frequency_SF), mask(alive_SF, W.shape[0], W.shape[1])
+    alive = mask(alive_SF, W.shape[0], W.shape[1])
+    found = match_all(W, alive) if matches is None else matches
+    if not np.array_equal(found.alive_SF, alive):
+        raise UserError("these matches are of other features than the alive ones: match them anew")
+    return stratified_matches(found, frequency_SF, edges)
+
+
+def stratified_matches(matches: Matches, frequency_SF: ArrayLike, edges: Sequence[float] | None = None) -> Strata:
+    """`stratified` from the matches of alive features, of dictionaries that may differ in size.
+
+    Raises:
+        UserError: as `stratified`.
+    """
+    frequency, alive = _frequency(frequency_SF), matches.alive_SF
     if frequency.shape != alive.shape:
         raise UserError(f"frequencies are [S, F] = {list(alive.shape)}; given: {list(frequency.shape)}")
     cuts = frequency_edges(frequency[:1], alive[:1]) if edges is None else tuple(edges)
     if list(cuts) != sorted(cuts):
         raise UserError("the edges of strata must rise")
-    found = match_all(W, alive) if matches is None else matches
-    if not np.array_equal(found.alive_SF, alive):
-        raise UserError("these matches are of other features than the alive ones: match them anew")
-    return _cut(found.cosine_SSF, np.searchsorted(cuts, frequency, side="right"), alive, cuts)
+    return _cut(matches.cosine_SSF, np.searchsorted(cuts, frequency, side="right"), alive, cuts)
 
 
 def _cut(cosine_SSF: Floats, stratum_SF: NDArray[np.intp], alive_SF: Bools, edges: tuple[float, ...]) -> Strata:

@@ -108,9 +108,9 @@ def _add_activations(made: Plan) -> None:
     if study.positive is not None:
         (planted,) = activations_nodes(study.positive, study.root_seed, "planted dictionary")
         made.activations[PLANTED] = planted
-        made.activations[PLANTED_GAUSSIAN] = _gaussian(planted, 0, "Gaussian twin of the planted data")
-    made.activations[GAUSSIAN] = _gaussian(target, 0, "Gaussian twin of the target")
-    made.activations[GAUSSIAN_2] = _gaussian(target, 1, "second Gaussian twin of the target")
+        made.activations[PLANTED_GAUSSIAN] = gaussian_node(planted, 0, "Gaussian twin of the planted data")
+    made.activations[GAUSSIAN] = gaussian_node(target, 0, "Gaussian twin of the target")
+    made.activations[GAUSSIAN_2] = gaussian_node(target, 1, "second Gaussian twin of the target")
     if isinstance(study.target, CapturedSource):
         for index in range(study.controls.random_models):
             title = f"activations of random-weight model {index}"
@@ -154,7 +154,8 @@ def _surrogate(of: Node, how: str, draw: int, title: str) -> Node:
     return Node("activations", title, fields, {"of": of})
 
 
-def _gaussian(of: Node, draw: int, title: str) -> Node:
+def gaussian_node(of: Node, draw: int, title: str) -> Node:
+    """Rows of a Gaussian with the mean and covariance of the rows of `of`; `draw` numbers independent ones."""
     return _surrogate(of, "gaussian", draw, title)
 
 

@@ -69,16 +69,16 @@ def study(record: RunRecord) -> str:
         place = {"source": m.scope["source"], "arm": m.scope["arm"]}
         everything = record.get("mcc_signed", population="all", **place)
         beside = [_first(record.select(name, **place)) for name in ("explained_variance", "l0")]
-        stability.add_row(*place.values(), _interval(m), _interval(everything), *beside)
+        stability.add_row(*place.values(), with_interval(m), with_interval(everything), *beside)
     contrasts = Table(title=f"beyond controls, margin {record.config['margin']:g}", title_justify="left")
     for column in ("source", "against", "difference beyond it (95 %)", "90 %"):
         contrasts.add_column(column)
     for m in record.select("excess", population="alive", level="0.95"):
         place = {"source": m.scope["source"], "control": m.scope["control"], "population": "alive"}
         contrasts.add_row(
-            *list(place.values())[:2], _interval(m), _interval(record.get("excess", level="0.90", **place))
+            *list(place.values())[:2], with_interval(m), with_interval(record.get("excess", level="0.90", **place))
         )
-    return _rendered(stability, contrasts)
+    return rendered(stability, contrasts)
 
 
 def record(found: RunRecord) -> str:
@@ -87,8 +87,8 @@ def record(found: RunRecord) -> str:
     for column in ("what", "value", "unit"):
         table.add_column(column, overflow="fold")
     for m in found.measurements:
-        table.add_row(m.key, _interval(m), m.unit)
-    return "\n".join([_rendered(table), *_time(found)])
+        table.add_row(m.key, with_interval(m), m.unit)
+    return "\n".join([rendered(table), *_time(found)])
 
 
 def _time(found: RunRecord) -> list[str]:
@@ -103,15 +103,18 @@ def _time(found: RunRecord) -> list[str]:
     ]
 
 
-def _rendered(*tables: Table) -> str:
+def rendered(*tables: Table, least: int = 0) -> str:
+    """Tables as text, as wide as the terminal; `least` columns where numbers would be cut off in fewer."""
     console = Console(highlight=False, soft_wrap=False)
+    console.width = max(console.width, least)
     with console.capture() as captured:
         for table in tables:
             console.print(table, markup=False)
     return captured.get().rstrip()
 
 
-def _interval(m: Measurement) -> str:
+def with_interval(m: Measurement) -> str:
+    """A value with its interval, or why it is missing."""
     if m.value is None:
         return f"missing: {m.reason}"
     bounds = m.shown_interval
@@ -121,7 +124,7 @@ def _interval(m: Measurement) -> str:
 
 
 def _first(found: list[Measurement]) -> str:
-    return _interval(found[0]) if found else "not measured"
+    return with_interval(found[0]) if found else "not measured"
 
 
 def report(folder: Path, root: Path, to: Path | None) -> str:

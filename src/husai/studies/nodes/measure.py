@@ -7,40 +7,29 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
 
 from husai.activations.strata import ALL, WITHOUT_OUTLIERS
-from husai.evals.fidelity import Fidelity, fidelity, subset_explained_variance
+from husai.evals.fidelity import Fidelity, fidelity
 from husai.evals.recovery import recovery
-from husai.saes.sae import SAE
 from husai.saes.stack import SAEStack, load_stack
 from husai.stability.features import feature_table
 from husai.stability.matching import Matches, match_all
 from husai.stability.pairwise import PairTable, pairwise
-from husai.stability.reappearance import carried, reappearance, reappears
 from husai.stability.shared_init import shared_initialisation
-from husai.stability.strata import stratified
 from husai.stability.trajectory import Trajectory, trajectory
-from husai.statistics.intervals import pair_mean, unit_mean
 from husai.store.files import write_json
 from husai.store.record import Measurement
 from husai.store.tensors import load_arrays, save_arrays
-from husai.studies.measured import measured, over_pairs, single
+from husai.studies.group import RANKS, SHOWN_T, STRATA, Group, Row, over_seeds
 from husai.studies.node import Outcome, Work
 from husai.studies.nodes.rows import Rows, open_rows
 from husai.training.config import TrainingConfig
 
 PAIRS, FEATURES, TRAJECTORY, HEATMAP = "pairs.safetensors", "features", "trajectory.json", "heatmap.safetensors"
-RANKS = (8, 32)
-SHOWN_T = 0.7
-STRATA = (
-    0.01,
-    0.03,
-    0.1,
-    0.3,
-)  # firing frequencies; the same for every arm, since an arm's own would hide the difference
 
 
 @dataclass(frozen=True)
@@ -69,6 +58,13 @@ class Found:
         """Firing frequency on the held-out rows."""
         return np.stack([f.frequency_F for f in self.fidelities])
 
+    @cached_property
+    def group(self) -> Group:
+        """The seeds side by side."""
+        saes = [self.stack[i] for i in range(len(self.stack))]
+        names, x = tuple(map(str, self.stack.seeds)), self.rows.held_out()
+        return Group(saes, names, self.pairs, self.fidelities, x, f"{self.fidelities[0].n_rows} held-out rows")
+
 
 def run(work: Work) -> Outcome:
     """Measure on held-out rows; matrices, tables and curves go into files."""
@@ -76,8 +72,9 @@ def run(work: Work) -> Outcome:
         return _convergence_only(work)
     found, facts = _find(work)
     _save(work, found)
-    made = _pair_measurements(found) + _fidelity_measurements(found) + _reappearing(found) + _strata(found)
-    made += _truth(work, found)
+    group = found.group
+    made = group.pair_measurements((PAIRS,)) + _fidelity_measurements(found)
+    made += group.reappearing(SHOWN_T) + group.strata(STRATA) + _truth(work, found)
     return Outcome(made, facts, {"seeds": list(found.stack.seeds)})
 
 
@@ -96,7 +93,7 @@ def _convergence_only(work: Work) -> Outcome:
     pairs = pairwise(stack.parameters["W_dec"].numpy(), alive_masks_SF=alive, d_in=stack.parameters["W_dec"].shape[-1])
     _save_pairs(work, pairs)
     unit = f"share of variance, {fidelities[0].n_rows} held-out rows"
-    explained = _over_seeds("explained_variance", [f.explained_variance for f in fidelities], unit, {}, True)
+    explained = over_seeds("explained_variance", [f.explained_variance for f in fidelities], unit, {}, True)
     return Outcome([explained], {}, {"seeds": list(stack.seeds)})
 
 
@@ -199,104 +196,21 @@ def _heatmap(found: Found) -> np.ndarray:
     return (a @ b.T / norms).astype(np.float32)
 
 
-def _pair_measurements(found: Found) -> list[Measurement]:
-    made = []
-    for metric, population in found.pairs.values:
-        scope, artefacts = {"population": population}, (PAIRS,)
-        unit = "share of features" if metric.startswith("shared_at") else "cosine"
-        matrix = found.pairs.matrix(metric, population)
-        floors = found.pairs.floors(metric, population)
-        null = "isotropic floor (describes, does not decide)" if floors is not None else ""
-        more = {"higher_is_better": True, "artefacts": artefacts, "null": null}
-        made.append(over_pairs(metric, matrix, pair_mean, unit, scope, **more))
-        if floors is not None:
-            exact = "expectation for independent isotropic decoders of the sizes compared"
-            made.append(single(f"{metric}.floor", float(np.nanmean(floors)), unit, scope, exact))
-            normal = found.pairs.normalised(metric, population)
-            made.append(over_pairs(f"{metric}.normalised", normal, pair_mean, "(v - floor)/(1 - floor)", scope))
-    for population in ("all", "alive"):
-        margins = found.pairs.margin[population]
-        scope = {"population": population}
-        made.append(over_pairs("matching_margin", margins, pair_mean, "cosine", scope, artefacts=(PAIRS,)))
-        own = [o.mean for o in found.pairs.own[population]]
-        made.append(_over_seeds("own_nearest_neighbour", own, "cosine", scope, None))
-    return made
-
-
 def _fidelity_measurements(found: Found) -> list[Measurement]:
-    fs, to_init = found.fidelities, found.curve.cosine_to_init_nS[-1]
-    firings = [float((f.frequency_F[f.alive_F] * f.n_rows).mean()) if f.alive_F.any() else None for f in fs]
-    n = f"{fs[0].n_rows} held-out rows"
-    table: list[tuple[str, list[float | None], str, bool | None]] = [
-        ("explained_variance", [f.explained_variance for f in fs], f"share of variance, {n}", True),
-        *_without(found),
-        ("mse", [f.mse for f in fs], "squared units, mean over rows of the sum over d_in", False),
-        ("l0", [f.l0 for f in fs], "latents per row", None),
-        ("dead_share", [f.dead_share for f in fs], f"share of latents, {n}", False),
-        ("alive", [float(f.alive_F.sum()) for f in fs], f"latents, {n}", None),
-        ("firings_per_alive_latent", firings, f"rows of {n}", None),
-        ("cosine_to_init", [float(c) for c in to_init], "cosine, alive rows", None),
-    ]
-    return [m for name, values, unit, better in table for m in _with_seeds(found, name, values, unit, better)]
+    group, to_init = found.group, found.curve.cosine_to_init_nS[-1]
+    explained, *others = group.fidelity_rows()
+    last: Row = ("cosine_to_init", [float(c) for c in to_init], "cosine, alive rows", None)
+    return [m for row in (explained, *_without(found), *others, last) for m in group.with_each(*row)]
 
 
-def _without(found: Found) -> Iterator[tuple[str, list[float | None], str, bool | None]]:
+def _without(found: Found) -> Iterator[Row]:
     """Explained variance without norm outliers, without the first position, without both: as far as they are known."""
     x = found.rows.held_out()
     for name, keep in found.rows.strata().items():
         if (name != ALL and 1 < keep.sum() < len(keep)) or name == WITHOUT_OUTLIERS:
             rest = x[torch.from_numpy(keep)]
-            values: list[float | None] = [fidelity(s, rest).explained_variance for s in _saes(found.stack)]
+            values: list[float | None] = [fidelity(s, rest).explained_variance for s in found.group.saes]
             yield f"explained_variance.{name}", values, f"share of variance, {int(keep.sum())} rows", True
-
-
-def _saes(stack: SAEStack) -> list[SAE]:
-    return [stack[i] for i in range(len(stack))]
-
-
-def _with_seeds(
-    found: Found, name: str, values: list[float | None], unit: str, better: bool | None
-) -> list[Measurement]:
-    each = [
-        single(name, v, unit, {"seed": str(seed)}, "one seed", higher_is_better=better)
-        for seed, v in zip(found.stack.seeds, values, strict=True)
-    ]
-    return [*each, _over_seeds(name, values, unit, {}, better)]
-
-
-def _over_seeds(
-    name: str, values: list[float | None], unit: str, scope: dict[str, str], better: bool | None
-) -> Measurement:
-    known = [v for v in values if v is not None and np.isfinite(v)]
-    if len(known) < len(values):
-        return single(name, None, unit, scope, "not defined for every seed", higher_is_better=better)
-    return measured(name, unit_mean(known, unit="seeds"), unit, scope, higher_is_better=better)
-
-
-def _reappearing(found: Found) -> list[Measurement]:
-    """How many features come back, and what they carry alone."""
-    back = reappears(reappearance(found.matches, SHOWN_T))
-    mass = carried(back, np.stack([f.mass_F for f in found.fidelities])).share_S
-    x = found.rows.held_out()
-    alone = [subset_explained_variance(found.stack[i], x, back[i]) for i in range(len(found.stack))]
-    share = [float(b.sum() / max(a.sum(), 1)) for b, a in zip(back, found.alive_SF, strict=True)]
-    what = f"in at least half of the other seeds at cosine >= {SHOWN_T:g}"
-    rows = [
-        ("reappearing_share", share, f"share of alive latents that come back {what}"),
-        ("reappearing_mass", list(mass), f"share of activation mass of latents that come back {what}"),
-        ("reappearing_explained_variance", alone, f"share of variance with only latents that come back {what}"),
-    ]
-    return [m for name, values, unit in rows for m in _with_seeds(found, name, list(values), unit, True)]
-
-
-def _strata(found: Found) -> list[Measurement]:
-    if not found.alive_SF[0].any():
-        return []
-    cut = stratified(found.W_dec_SFD, found.frequency_SF, STRATA, alive_SF=found.alive_SF)
-    return [
-        over_pairs("mcc_signed.stratum", cut.values_QSS[q], pair_mean, "cosine", {"stratum": cut.label(q)})
-        for q in range(len(cut.values_QSS))
-    ]
 
 
 def _truth(work: Work, found: Found) -> list[Measurement]:
@@ -311,4 +225,4 @@ def _truth(work: Work, found: Found) -> list[Measurement]:
         ("mcc_to_truth_attainable", [s.attainable for s in scores], "largest possible value at these counts"),
         ("matched_to_truth", [s.matched for s in scores], "cosine, mean over the latents that were matched"),
     ]
-    return [m for name, values, unit in rows for m in _with_seeds(found, name, list(values), unit, True)]
+    return [m for name, values, unit in rows for m in found.group.with_each(name, list(values), unit, True)]
