@@ -17,7 +17,8 @@ import torch
 from husai.activations.cache import ActivationCache
 from husai.activations.surrogates import gaussian_twin
 from husai.errors import UserError, unknown
-from husai.saes.config import AnySAEConfig, TopKConfig, check_sizes
+from husai.saes.config import AnySAEConfig, TopKConfig
+from husai.saes.config.sizes import check_sizes
 from husai.saes.formats.load import Loaded
 from husai.saes.registry import architecture
 from husai.saes.stack import load_stack
