@@ -28,10 +28,10 @@ from husai.saes.select import largest
 BUFFERS = ("threshold", "threshold_batches")
 
 
-def keep_in_batch(positive_BF: Tensor, k: int) -> DenseCodes:
+def keep_in_batch(positive_BF: Tensor, k: float) -> DenseCodes:
     """The B k largest of a batch, which must not be negative; zeros may fill the number up and stay zeros."""
     chosen = torch.zeros_like(positive_BF, dtype=torch.bool)
-    chosen.view(-1)[largest(positive_BF.reshape(1, -1), k * len(positive_BF))[0]] = True
+    chosen.view(-1)[largest(positive_BF.reshape(1, -1), round(k * len(positive_BF)))[0]] = True
     return DenseCodes(torch.where(chosen, positive_BF, 0.0))
 
 
@@ -50,7 +50,7 @@ def encode(config: BatchSelectConfig, p: Parameters, x_BD: Tensor) -> Codes:
     """Values above the threshold; before there is one, the k largest of each row."""
     z_BF = pre_activations(p, x_BD, config.subtract_b_dec).relu()
     if not p["threshold_batches"]:
-        return keep_largest(z_BF, config.k)
+        return keep_largest(z_BF, max(1, round(config.k)))
     return DenseCodes(z_BF * (z_BF > p["threshold"]))
 
 

@@ -185,8 +185,12 @@ def stack_node(
     activations: Node,
     title: str,
     half: Node | None = None,
+    calibrated: Node | None = None,
 ) -> Node:
-    """Train `seeds` of one SAE config for `steps` steps; `half` is the same at half the budget, whose trunk goes on."""
+    """Train `seeds` of one SAE config for `steps` steps.
+
+    `half` is the same at half the budget, whose trunk goes on; `calibrated` found the value of the config's knob.
+    """
     budget = training.model_copy(update={"steps": steps})
     engine, _ = choose(sae, budget)
     fields = {
@@ -195,7 +199,8 @@ def stack_node(
         "seeds": list(seeds),
         "root_seed": root,
     }
-    return Node("stack", title, fields, {"activations": activations}, (half,) if half else ())
+    parents = {"activations": activations} | ({"calibrated": calibrated} if calibrated else {})
+    return Node("stack", title, fields, parents, (half,) if half else ())
 
 
 def _add_extras(made: Plan) -> None:

@@ -4,30 +4,26 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from husai import events
 from husai.config import content_hash
-from husai.errors import HusaiError, Interrupted, UserError
+from husai.errors import HusaiError
 from husai.report.site import write_report
 from husai.store.files import make_folder
 from husai.store.index import Results
 from husai.store.layout import building, locked, read_record
 from husai.store.provenance import now, provenance
 from husai.store.record import RunRecord
+from husai.studies.computing import Computing
 from husai.studies.conclude import Conclusion, conclude
-from husai.studies.executors.local import Failure, Hooks, LocalExecutor
 from husai.studies.ledger import Ledger
-from husai.studies.node import Node, work_of
 from husai.studies.plan import Plan, plan
 from husai.studies.preflight import check_study
 from husai.studies.seed_folders import jobs_of, write_seed_folders
 from husai.studies.study import Study
-
-GO_ON = "run the same command again to go on"
 
 
 @dataclass
@@ -37,13 +33,10 @@ class Run:
     study: Study
     root: Path
     workers: int = 2
-    records: dict[str, RunRecord] = field(default_factory=dict)
-    folders: dict[str, Path] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.results = Results(self.root)
         self.folder = self.results.study_folder(self.study.name)
-        self.executor = LocalExecutor(self.root, self.workers)
 
     @cached_property
     def id(self) -> str:
@@ -78,14 +71,13 @@ class Run:
 
     def _through(self, ledger: Ledger) -> tuple[Path, RunRecord]:
         started, clock = now(), time.monotonic()
-        with self.executor:
-            made, conclusion = self._until_converged(ledger)
-            self._nodes(made.extra, ledger)
-        date = ledger.first_start(self.id)
-        write_seed_folders(jobs_of(made), self.results, self.study.name, self.folders, self.records, ledger)
-        return self._file(made, conclusion, ledger, f"{self.study.name}_{date}_{self.id[:8]}", started, clock)
+        with Computing(self.results, self.workers, ledger) as done:
+            made, conclusion = self._until_converged(done)
+            done.nodes(made.extra)
+        write_seed_folders(jobs_of(made), self.results, self.study.name, done.folders, done.records, ledger)
+        return self._file(made, conclusion, done, started, clock)
 
-    def _until_converged(self, ledger: Ledger) -> tuple[Plan, Conclusion]:
+    def _until_converged(self, done: Computing) -> tuple[Plan, Conclusion]:
         """Double an arm's budget until it has converged on every source, or the cap is reached.
 
         An arm has one budget on all sources, so that its controls are trained as long as its target.
@@ -93,8 +85,8 @@ class Run:
         budgets = {arm.name: self.study.budgets[0] for arm in self.study.arms}
         while True:
             made = plan(self.study, budgets)
-            self._nodes(made.needed, ledger)
-            conclusion = conclude(made, self.folders, self.records)
+            done.nodes(made.needed)
+            conclusion = conclude(made, done.folders, done.records)
             slow = [key for key, found in conclusion.trained.items() if not found.converged]
             more = {arm: 2 * budgets[arm] for _, arm in slow if 2 * budgets[arm] <= self.study.max_steps}
             if not more:
@@ -104,49 +96,11 @@ class Run:
                 events.log(f"{arm} has not converged at {budgets[arm]} steps, going on to {more[arm]}: {where}")
             budgets |= more
 
-    def _nodes(self, nodes: Iterable[Node], ledger: Ledger) -> None:
-        """Compute what is not done yet."""
-        missing = []
-        for node in nodes:
-            record = self.results.node(node.kind, node.id)
-            if record is None:
-                missing.append(node)
-            else:
-                self._note(node, record)
-        hooks = Hooks(
-            lambda node: work_of(node, self.results),
-            lambda node: ledger.write("started", node.id, node.title),
-            lambda node: self._finished(node, ledger),
-        )
-        failure = self.executor.run(missing, hooks)
-        if failure is not None:
-            self._fail(failure, ledger)
-        if events.stop_requested():
-            raise Interrupted(f"stopped; everything finished is kept: {GO_ON}")
-
-    def _finished(self, node: Node, ledger: Ledger) -> None:
-        record = self.results.node(node.kind, node.id)
-        if record is None:
-            raise UserError(f"{node.title}: its folder vanished while the study ran; {GO_ON}")
-        self._note(node, record)
-        spent = {"seconds": record.provenance.seconds, "parts": record.provenance.parts}
-        ledger.write("finished", node.id, node.title, **spent)
-
-    def _note(self, node: Node, record: RunRecord) -> None:
-        self.records[node.id] = record
-        self.folders[node.id] = self.results.node_folder(node.kind, node.id)
-
-    def _fail(self, failure: Failure, ledger: Ledger) -> None:
-        ledger.failure(failure.node.id, failure.node.title, failure.node.fields, failure.error, failure.trace)
-        if isinstance(failure.error, HusaiError):
-            raise failure.error
-        where = f"the trace is in {ledger.path}; finished parts are kept"
-        raise UserError(f"{failure.node.title} failed: {failure.error}; {where}: {GO_ON}")
-
     def _file(
-        self, made: Plan, conclusion: Conclusion, ledger: Ledger, name: str, started: str, clock: float
+        self, made: Plan, conclusion: Conclusion, done: Computing, started: str, clock: float
     ) -> tuple[Path, RunRecord]:
         """Write the study's own run folder, with the report inside when it is renamed."""
+        name = f"{self.study.name}_{done.ledger.first_start(self.id)}_{self.id[:8]}"
         parents = {role: node.id for role, node in made.roles().items()}
         with building(self.folder / name, self.id) as draft:
             record = RunRecord(
@@ -161,11 +115,11 @@ class Run:
                 measurements=conclusion.measurements,
                 facts=conclusion.facts,
             )
-            upstream = {role: (self.records[i], self.folders[i]) for role, i in parents.items()}
+            upstream = {role: (done.records[i], done.folders[i]) for role, i in parents.items()}
             write_report(record, upstream, draft.path)
             record = draft.complete(record)
         tag = "" if conclusion.decision.state == "supported" else "negative result"
-        ledger.write("finished", self.id, self.study.name, tag, verdict=conclusion.decision.state)
+        done.ledger.write("finished", self.id, self.study.name, tag, verdict=conclusion.decision.state)
         return self.folder / name, record
 
 

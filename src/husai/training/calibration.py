@@ -82,7 +82,14 @@ class _Search:
 
 
 def calibrate(
-    l0_of: Callable[[float], float], start: float, wanted: float, *, rises: bool, whole: bool = False, most: int = MOST
+    l0_of: Callable[[float], float],
+    start: float,
+    wanted: float,
+    *,
+    rises: bool,
+    whole: bool = False,
+    highest: float = math.inf,
+    most: int = MOST,
 ) -> Calibrated:
     """Search for the value at which `l0_of(value)` (one training) is `wanted`, from `start`.
 
@@ -92,11 +99,12 @@ def calibrate(
         wanted: L0 to be reached.
         rises: whether L0 rises with the knob.
         whole: whether the knob takes whole numbers only.
+        highest: value that may not be exceeded.
         most: trainings before the search gives up; the nearest is returned, and `reached` says whether it is near.
     """
     search, log_value = _Search(wanted), math.log(start)
     for _ in range(most):
-        value = max(1.0, round(math.exp(log_value))) if whole else math.exp(log_value)
+        value = min(highest, max(1.0, round(math.exp(log_value))) if whole else math.exp(log_value))
         if any(t.value == value for t in search.tried):
             break
         l0 = l0_of(value)

@@ -77,4 +77,5 @@ __all__ = [
 
 def k_label(config: AnySAEConfig) -> str:
     """What stands for k in a run's name: its k, `na` where the architecture has none."""
-    return str(getattr(config, "k", "na"))
+    k = getattr(config, "k", None)
+    return "na" if k is None else f"{k:.4g}"

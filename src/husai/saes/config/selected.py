@@ -7,7 +7,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from husai.saes.config.common import CommonConfig, KConfig
+from husai.saes.config.common import AuxKConfig, CommonConfig, KConfig
 
 
 class TopKConfig(KConfig):
@@ -23,10 +23,10 @@ class AbsTopKConfig(KConfig):
     kind: Literal["abstopk"] = "abstopk"
 
 
-class BatchSelectConfig(KConfig):
+class BatchSelectConfig(AuxKConfig):
     """Options of architectures that select in the whole batch, and by a threshold once they are trained."""
 
-    k: int = Field(default=32, ge=1, description="latents per row, on average over a batch of training")
+    k: float = Field(default=32, gt=0, description="latents per row, on average over a batch of training")
     threshold_momentum: float = Field(default=0.99, ge=0, lt=1, description="of the running mean behind the threshold")
 
 

@@ -86,7 +86,7 @@ def _opened(work: Work) -> tuple[TrainingConfig, Rows, SAEStack]:
 
 
 def _convergence_only(work: Work) -> Outcome:
-    """The pairwise statistic and the explained variance: the same numbers as in full detail, and nothing else."""
+    """The pairwise statistic, explained variance and L0: the same numbers as in full detail, and nothing else."""
     _, rows, stack = _opened(work)
     fidelities = [fidelity(stack[i], rows.held_out()) for i in range(len(stack))]
     alive = np.stack([f.alive_F for f in fidelities])
@@ -94,7 +94,8 @@ def _convergence_only(work: Work) -> Outcome:
     _save_pairs(work, pairs)
     unit = f"share of variance, {fidelities[0].n_rows} held-out rows"
     explained = over_seeds("explained_variance", [f.explained_variance for f in fidelities], unit, {}, True)
-    return Outcome([explained], {}, {"seeds": list(stack.seeds)})
+    l0 = over_seeds("l0", [f.l0 for f in fidelities], "latents per row", {}, None)
+    return Outcome([explained, l0], {}, {"seeds": list(stack.seeds)})
 
 
 def _find(work: Work) -> tuple[Found, dict[str, object]]:

@@ -11,13 +11,14 @@ from husai.studies.node import Outcome, Work
 KINDS = {
     "model": "husai.studies.nodes.model",
     "activations": "husai.studies.nodes.activations",
+    "calibrate": "husai.studies.nodes.calibrate",
     "stack": "husai.studies.nodes.stack",
     "measure": "husai.studies.nodes.measure",
     "splice": "husai.studies.nodes.splice",
     "fourier": "husai.studies.nodes.fourier",
 }
 # Their code goes on from checkpoints in its folder; every other kind starts over in an empty one.
-RESUMING = {"model", "stack"}
+RESUMING = {"model", "calibrate", "stack"}
 
 
 def node_code(kind: str) -> Callable[[Work], Outcome]:

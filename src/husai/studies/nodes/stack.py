@@ -5,53 +5,45 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import torch
-from pydantic import TypeAdapter
 
 from husai.activations.guards import check_rows, row_facts
 from husai.activations.supply import Spent
 from husai.config import content_hash
 from husai.events import warn
-from husai.saes.config import AnySAEConfig, SAEConfig
+from husai.saes.config import AnySAEConfig
 from husai.saes.config.sizes import check_sizes
-from husai.saes.jsae import scaled_mlp
-from husai.saes.parameters import Parameters
 from husai.saes.stack import SAEStack
 from husai.store.files import write_json
 from husai.store.record import Measurement
-from husai.store.tensors import load_arrays, save_arrays
+from husai.store.tensors import save_arrays
 from husai.studies.node import Outcome, Work
-from husai.studies.nodes.activations import MLP_FILE
+from husai.studies.nodes.job import SAE, job_on, stack_of
 from husai.studies.nodes.rows import Rows, open_rows
 from husai.training.config import TrainingConfig
 from husai.training.schedules import trunk_end
 from husai.training.state import TrainState, load_state
-from husai.training.trainer import TRUNK, Job, train
+from husai.training.trainer import TRUNK, train
 
-SAE: TypeAdapter[AnySAEConfig] = TypeAdapter(SAEConfig)
+
+def config_of(work: Work) -> AnySAEConfig:
+    """The SAE that is trained: as declared, or as its calibration found it."""
+    if "calibrated" in work.folders:
+        return SAE.validate_python(work.parent("calibrated").facts["sae"])
+    return SAE.validate_python(work.fields["sae"])
 
 
 def run(work: Work) -> Outcome:
     """Train to the node's budget and keep the stack, the trunk, the decoders over steps and the loss curves."""
-    config, training = SAE.validate_python(work.fields["sae"]), TrainingConfig.parse(work.fields["training"])
+    config, training = config_of(work), TrainingConfig.parse(work.fields["training"])
     root, seeds = work.fields["root_seed"], tuple(work.fields["seeds"])
     rows = open_rows(work.folders["activations"], training, root)
     warnings = check_sizes(config, rows.cache.d_in) + check_rows(rows.cache.manifest, config.d_sae)
     for text in warnings:
         warn(text)
-    parts = len(seeds) if training.data == "disjoint" else 1
-    feed = rows.feed(training, seeds, root, parts)
     identity = trajectory_id(work)
-    job = Job(
-        config, training, rows.cache.d_in, seeds, root, feed.batch, identity, work.title,
-        ahead=feed.look_ahead, rows_of=lambda seed: rows.start_rows(seeds, root)(seed),
-        context=_context(work.folders["activations"], rows),
-    )  # fmt: skip
+    job, order = job_on(work, config, training, rows, seeds, identity, work.title)
     trained = train(job, work.draft, _earlier(work, training, identity))
-    mean = torch.from_numpy(rows.scaling.mean_D)
-    factor = rows.scaling.factor
-    factor = factor if isinstance(factor, float) else torch.from_numpy(factor)
-    stack = trained.stack(job, mean, factor, rows.scaling.hook_name)
+    stack = stack_of(trained, job, rows)
     stack.save(work.draft / "stack.safetensors")
     _save_curves(work.draft, trained.final)
     facts = {
@@ -60,21 +52,11 @@ def run(work: Work) -> Outcome:
         "warnings": warnings,
         "rows": row_facts(rows.cache.manifest, config.d_sae),
         "threads": 1,
-        "row_order": feed.batches.how,
+        "row_order": order,
+        "sae": config.plain(),
     }
     made = _measurements(rows, stack, training, trained.final)
     return Outcome(made, facts, {"seeds": list(seeds), "root": root}, seconds=_seconds(trained.spent))
-
-
-def _context(activations: Path, rows: Rows) -> Parameters | None:
-    """The MLP between the hooks, where the rows passed through one, as scaled rows see it."""
-    path = activations / MLP_FILE
-    if not path.exists():
-        return None
-    arrays = load_arrays(path)
-    W_in, b_in, W_out = (torch.from_numpy(arrays[name]) for name in ("W_in", "b_in", "W_out"))
-    mean, factor = torch.from_numpy(rows.scaling.mean_D), torch.as_tensor(rows.scaling.factor)
-    return scaled_mlp(W_in, b_in, W_out, mean, factor)
 
 
 def _seconds(spent: Spent) -> dict[str, float]:

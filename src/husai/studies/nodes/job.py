@@ -1,0 +1,59 @@
+"""A training on the rows of an activations node: the job for the trainer, and the stack that it gives."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from pydantic import TypeAdapter
+
+from husai.saes.config import AnySAEConfig, SAEConfig
+from husai.saes.jsae import scaled_mlp
+from husai.saes.parameters import Parameters
+from husai.saes.stack import SAEStack
+from husai.store.tensors import load_arrays
+from husai.studies.node import Work
+from husai.studies.nodes.activations import MLP_FILE
+from husai.studies.nodes.rows import Rows
+from husai.training.config import TrainingConfig
+from husai.training.trainer import Job, Trained
+
+SAE: TypeAdapter[AnySAEConfig] = TypeAdapter(SAEConfig)
+
+
+def job_on(
+    work: Work,
+    config: AnySAEConfig,
+    training: TrainingConfig,
+    rows: Rows,
+    seeds: tuple[int, ...],
+    identity: str,
+    title: str,
+) -> tuple[Job, str]:
+    """Train `seeds` on the training rows of the work's activations; and how the order of rows is made, in words."""
+    root, parts = work.fields["root_seed"], len(seeds) if training.data == "disjoint" else 1
+    feed = rows.feed(training, seeds, root, parts)
+    job = Job(
+        config, training, rows.cache.d_in, seeds, root, feed.batch, identity, title,
+        ahead=feed.look_ahead, rows_of=lambda seed: rows.start_rows(seeds, root)(seed),
+        context=_context(work.folders["activations"], rows),
+    )  # fmt: skip
+    return job, feed.batches.how
+
+
+def stack_of(trained: Trained, job: Job, rows: Rows) -> SAEStack:
+    """The trained SAEs, with the scale of the rows."""
+    factor = rows.scaling.factor
+    scale = factor if isinstance(factor, float) else torch.from_numpy(factor)
+    return trained.stack(job, torch.from_numpy(rows.scaling.mean_D), scale, rows.scaling.hook_name)
+
+
+def _context(activations: Path, rows: Rows) -> Parameters | None:
+    """The MLP between the hooks, where the rows passed through one, as scaled rows see it."""
+    path = activations / MLP_FILE
+    if not path.exists():
+        return None
+    arrays = load_arrays(path)
+    W_in, b_in, W_out = (torch.from_numpy(arrays[name]) for name in ("W_in", "b_in", "W_out"))
+    mean, factor = torch.from_numpy(rows.scaling.mean_D), torch.as_tensor(rows.scaling.factor)
+    return scaled_mlp(W_in, b_in, W_out, mean, factor)

@@ -1,0 +1,231 @@
+"""A survey's own record: every arm's numbers on its source and on the controls, what may be ranked, and the ranks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from husai.statistics.convergence import Convergence
+from husai.statistics.decision import call
+from husai.statistics.estimate import Estimate, at_level
+from husai.statistics.intervals import unit_mean
+from husai.statistics.pareto import Standing, standings
+from husai.statistics.wording import what_varied
+from husai.store.record import Measurement, RunRecord
+from husai.studies.evidence import STATISTIC
+from husai.studies.measured import measured, single
+from husai.studies.plan import TARGET
+from husai.studies.survey import MATCHED, Setting
+from husai.studies.survey_evidence import NOTHING, ArmEvidence
+from husai.studies.survey_plan import SurveyPlan
+
+TRUTH = ("mcc_to_truth", "mcc_to_truth_attainable", "matched_to_truth")
+COPIED = ("explained_variance", "mse", "l0", "dead_share", "alive", "cosine_to_init", "own_nearest_neighbour", *TRUTH)
+Key = tuple[str, str]  # setting and arm
+
+
+@dataclass(frozen=True)
+class SurveyConclusion:
+    """Convergence of every arm, with everything that goes into the survey's record."""
+
+    trained: Mapping[Key, Mapping[str, Convergence]]
+    measurements: tuple[Measurement, ...]
+    facts: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """An arm with what may be said of it."""
+
+    evidence: ArmEvidence
+    trained: Mapping[str, Convergence]
+    says: str
+
+    @property
+    def reasons(self) -> list[str]:
+        """Why the arm takes part in no comparison; empty where it does."""
+        found, arm = [], self.evidence.arm
+        if not self.evidence.setting.ranked:
+            found.append("this table compares nothing: its arms read different hooks")
+        elif arm.l0 is None:
+            found.append("unmatched: no L0 was requested")
+        for group, matched in self.evidence.matched.items() if arm.l0 is not None else ():
+            if not matched:
+                got = self.evidence.mean("l0", group)
+                found.append(f"unmatched: L0 on {group} is {got:.4g} where {arm.l0:g} was requested")
+        found += [f"undertrained on {group}" for group, c in self.trained.items() if not c.converged]
+        return found
+
+
+def conclude_survey(
+    plan: SurveyPlan, folders: Mapping[str, Path], records: Mapping[str, RunRecord]
+) -> SurveyConclusion:
+    """Judge a survey whose nodes are all done."""
+    margin, judged = plan.survey.margin, {}
+    for setting in plan.survey.settings:
+        for arm in setting.arms:
+            evidence = ArmEvidence(plan, setting, arm, folders, records)
+            judged[setting.name, arm.name] = _Judged(evidence, evidence.trained(margin), evidence.says(margin))
+    made = [m for found in judged.values() for m in _measurements(found, margin)]
+    ranks = {key: where for setting in plan.survey.settings for key, where in _ranks(setting, judged).items()}
+    trained = {key: found.trained for key, found in judged.items()}
+    return SurveyConclusion(trained, tuple(made), _facts(plan, judged, ranks, records))
+
+
+def _scope(e: ArmEvidence, **more: str) -> dict[str, str]:
+    asked = {} if e.arm.l0 is None else {"requested_l0": f"{e.arm.l0:g}"}
+    return {"setting": e.setting.name, "arm": e.arm.name} | asked | more
+
+
+def _measurements(found: _Judged, margin: float) -> list[Measurement]:
+    e = found.evidence
+    return [*_stabilities(e), *_excesses(e, margin), *_copied(e), *_changes(e, found.trained)]
+
+
+def _stabilities(e: ArmEvidence) -> list[Measurement]:
+    made = []
+    for group in e.groups:
+        for population in ("alive", "all"):
+            scope = _scope(e, source=group, population=population)
+            made.append(_known(STATISTIC, e.stability(group, population), "cosine", scope, better=True))
+        scope = _scope(e, source=group)
+        if group != TARGET:
+            made.append(single("l0", e.mean("l0", group), "latents per row", scope, "a mean over seeds"))
+    return made
+
+
+def _excesses(e: ArmEvidence, margin: float) -> list[Measurement]:
+    """Over each control, at 95 % and, for `not beyond`, at 90 %."""
+    made = []
+    for control in e.controls:
+        estimate = e.excess(control)
+        for level in (0.95, 0.90):
+            scope = _scope(e, control=control, level=f"{level:.2f}")
+            leveled = None if estimate is None else at_level(estimate, level)
+            made.append(_known("excess", leveled, "cosine, on the source less on the control", scope, null=control))
+    least = e.least_excess()
+    scope = _scope(e, control="least")
+    made.append(_known("least_excess", least, "cosine, over the control that leaves least", scope, better=True))
+    return made
+
+
+def _known(
+    name: str,
+    estimate: Estimate | None,
+    unit: str,
+    scope: dict[str, str],
+    *,
+    better: bool | None = None,
+    null: str = "",
+) -> Measurement:
+    if estimate is None:
+        return single(name, None, unit, scope, NOTHING, higher_is_better=better, null=null)
+    return measured(name, estimate, unit, scope, higher_is_better=better, null=null)
+
+
+def _copied(e: ArmEvidence) -> list[Measurement]:
+    """What the tables show beside the stability, from the measure node of the source itself."""
+    node, made = e.node(TARGET), []
+    for m in e.records[node.id].measurements:
+        if m.name in COPIED and set(m.scope) <= {"population"}:
+            scope = _scope(e, source=TARGET) | m.scope
+            made.append(m.model_copy(update={"scope": scope, "artefacts": (f"{node.id}:metrics.json",)}))
+    return made
+
+
+def _changes(e: ArmEvidence, trained: Mapping[str, Convergence]) -> list[Measurement]:
+    """Bound on the change of the statistic, and the change of explained variance, from T/2 to T."""
+    made = []
+    for group, c in trained.items():
+        limits = {
+            "statistic_change_bound": (c.statistic, "cosine"),
+            "explained_variance_change": (c.explained_variance, "share"),
+        }
+        for name, (check, unit) in limits.items():
+            text = f"must stay below {check.limit:g}; from {c.steps_half} to {c.steps_full} steps"
+            why = text if check.value is not None else check.words
+            made.append(single(name, check.value, unit, _scope(e, source=group), why))
+    return made
+
+
+def _ranks(setting: Setting, judged: Mapping[Key, _Judged]) -> dict[Key, dict[str, Any]]:
+    """Within each requested L0, arms that are matched and converged: their order and their place on the front."""
+    found: dict[Key, dict[str, Any]] = {}
+    for l0 in sorted({arm.l0 for arm in setting.arms if arm.l0 is not None}):
+        points = {}
+        for arm in setting.arms:
+            one = judged[setting.name, arm.name]
+            least, quality = one.evidence.least_excess(), _quality(one.evidence)
+            if arm.l0 == l0 and not one.reasons and least is not None and quality is not None:
+                points[arm.name] = (quality, least)
+        order = sorted(points, key=lambda name: -points[name][1].value)
+        for name, where in standings(points).items():
+            found[setting.name, name] = _place(where, order.index(name) + 1, len(order))
+    return found
+
+
+def _place(where: Standing, rank: int, of: int) -> dict[str, Any]:
+    return {"rank": rank, "of": of, "on_front": where.on_front, "surely_behind": list(where.surely_behind)}
+
+
+def _quality(e: ArmEvidence) -> Estimate | None:
+    """Explained variance over seeds."""
+    record = e.records[e.node(TARGET).id]
+    each = [m.value for m in record.measurements if m.name == "explained_variance" and set(m.scope) == {"seed"}]
+    return None if None in each else unit_mean([v for v in each if v is not None], unit="seeds")
+
+
+def _facts(
+    plan: SurveyPlan,
+    judged: Mapping[Key, _Judged],
+    ranks: Mapping[Key, dict[str, Any]],
+    records: Mapping[str, RunRecord],
+) -> dict[str, Any]:
+    survey = plan.survey
+    warnings = {text for node in plan.stacks.values() for text in records[node.id].facts["warnings"]}
+    return {
+        "question": survey.question,
+        "margin": survey.margin,
+        "matched_within": MATCHED,
+        "arms": [_arm_facts(plan, key, found, ranks.get(key), records) for key, found in judged.items()],
+        "settings": [
+            {
+                "setting": setting.name,
+                "title": setting.title,
+                "ranked": setting.ranked,
+                "rows": records[plan.activations[setting.name, TARGET].id].facts["rows"],
+                "what_varied": what_varied(setting.training.vary),
+                "controls": judged[setting.name, setting.arms[0].name].evidence.controls,
+            }
+            for setting in survey.settings
+        ],
+        "warnings": sorted(warnings),
+        "remarks": list(survey.remarks),
+    }
+
+
+def _arm_facts(
+    plan: SurveyPlan, key: Key, found: _Judged, rank: dict[str, Any] | None, records: Mapping[str, RunRecord]
+) -> dict[str, Any]:
+    e = found.evidence
+    stack = records[plan.stacks[*key[:1], TARGET, key[1], plan.budgets[key]].id]
+    return {
+        "setting": key[0],
+        "arm": key[1],
+        "kind": e.arm.sae.kind,
+        "requested_l0": e.arm.l0,
+        "steps": plan.budgets[key],
+        "engine": stack.facts["engine"],
+        "why_engine": stack.facts["why_engine"],
+        "sae": stack.facts["sae"],
+        "says": found.says,
+        "against": {
+            control: "too few units" if (excess := e.excess(control)) is None else call(excess, plan.survey.margin)[0]
+            for control in e.controls
+        },
+        "reasons": found.reasons,
+        "convergence": {group: c.words() for group, c in found.trained.items()},
+        "rank": rank,
+    }

@@ -1,0 +1,141 @@
+"""From the measured matrices of a survey to what is known of each arm: stability beyond controls, convergence, L0."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from husai.statistics.convergence import Convergence, convergence
+from husai.statistics.decision import call
+from husai.statistics.estimate import Estimate
+from husai.statistics.intervals import (
+    independent_difference,
+    nested_pair_mean,
+    pair_mean,
+    pair_mean_difference,
+    unit_mean,
+)
+from husai.store.record import RunRecord
+from husai.store.tensors import load_arrays
+from husai.studies.evidence import STATISTIC
+from husai.studies.node import Node
+from husai.studies.plan import GAUSSIAN, RANDOM_MODEL, TARGET, random_model
+from husai.studies.survey import MATCHED, Setting, SurveyArm
+from husai.studies.survey_plan import SurveyPlan
+
+NOTHING = "some pair of seeds has nothing to compare"
+
+
+@dataclass(frozen=True)
+class ArmEvidence:
+    """One arm of one setting: everything is read from the records and files of its measure nodes."""
+
+    plan: SurveyPlan
+    setting: Setting
+    arm: SurveyArm
+    folders: Mapping[str, Path]
+    records: Mapping[str, RunRecord]
+
+    @property
+    def groups(self) -> list[str]:
+        """The source, its twin, and the random-weight models as one."""
+        return [TARGET, GAUSSIAN, *([RANDOM_MODEL] if self.setting.random_models else [])]
+
+    @property
+    def controls(self) -> list[str]:
+        """Trained controls."""
+        return self.groups[1:]
+
+    def members(self, group: str) -> list[str]:
+        """Sources of a group."""
+        return [random_model(i) for i in range(self.setting.random_models)] if group == RANDOM_MODEL else [group]
+
+    def node(self, source: str, half: bool = False) -> Node:
+        """Measure node."""
+        return self.plan.measure(self.setting.name, source, self.arm.name, half)
+
+    def matrix(self, source: str, population: str = "alive", half: bool = False) -> np.ndarray:
+        """Pairwise statistic [S, S]."""
+        return load_arrays(self.folders[self.node(source, half).id] / "pairs.safetensors")[f"{STATISTIC}|{population}"]
+
+    def stability(self, group: str, population: str = "alive", half: bool = False) -> Estimate | None:
+        """M of the arm on a group of sources; None where some pair of seeds has nothing to compare."""
+        matrices = [self.matrix(source, population, half) for source in self.members(group)]
+        if any(_incomparable(matrix) for matrix in matrices):
+            return None
+        return nested_pair_mean(matrices) if group == RANDOM_MODEL else pair_mean(matrices[0])
+
+    def excess(self, control: str, population: str = "alive", half: bool = False) -> Estimate | None:
+        """M on the source less M on a control; seeds that both share are deleted from both at once."""
+        own, other = self.stability(TARGET, population, half), self.stability(control, population, half)
+        if own is None or other is None:
+            return None
+        if control == RANDOM_MODEL:
+            return independent_difference(own, other)
+        return pair_mean_difference(self.matrix(TARGET, population, half), self.matrix(control, population, half))
+
+    def least_excess(self, half: bool = False) -> Estimate | None:
+        """The smallest excess over the controls: what a claim has to stand on."""
+        found = [self.excess(control, "alive", half) for control in self.controls]
+        known = [e for e in found if e is not None]
+        return min(known, key=lambda e: e.value) if len(known) == len(found) else None
+
+    def says(self, margin: float, half: bool = False) -> str:
+        """Whether the arm's features come back beyond every control by the margin."""
+        calls = []
+        for control in self.controls:
+            excess = self.excess(control, "alive", half)
+            calls.append("too few units" if excess is None else call(excess, margin)[0])
+        for state in ("too few units", "not beyond"):
+            if state in calls:
+                return "no statement" if state == "too few units" else state
+        return "beyond" if set(calls) == {"beyond"} else "undecided"
+
+    def mean(self, name: str, group: str, half: bool = False) -> float:
+        """Mean of a measurement over the sources of a group; NaN where one misses it."""
+        values = [self.records[self.node(s, half).id].get(name).value for s in self.members(group)]
+        return float(np.mean([np.nan if v is None else v for v in values]))
+
+    @cached_property
+    def matched(self) -> dict[str, bool]:
+        """By group: whether L0 is what was requested, within the tolerance of a match."""
+        if self.arm.l0 is None:
+            return dict.fromkeys(self.groups, False)
+        return {g: bool(abs(self.mean("l0", g) / self.arm.l0 - 1) <= MATCHED) for g in self.groups}
+
+    def trained(self, margin: float) -> dict[str, Convergence]:
+        """Whether half the budget gives the same, by group."""
+        steps = self.plan.budgets[self.setting.name, self.arm.name]
+        return {
+            group: convergence(
+                steps_half=steps // 2,
+                steps_full=steps,
+                verdict_half=_comparable(self.says(margin, half=True)),
+                verdict_full=_comparable(self.says(margin)),
+                change=self._change(group),
+                ev_half=self.mean("explained_variance", group, half=True),
+                ev_full=self.mean("explained_variance", group),
+                margin=margin,
+            )
+            for group in self.groups
+        }
+
+    def _change(self, group: str) -> Estimate:
+        if self.stability(group) is None or self.stability(group, half=True) is None:
+            return Estimate(float("nan"), None, None, 0.95, "none", 0, "seeds", None, None, NOTHING)
+        if group == RANDOM_MODEL:
+            both = [(self.matrix(s), self.matrix(s, half=True)) for s in self.members(group)]
+            return unit_mean([pair_mean(full).value - pair_mean(half).value for full, half in both], unit="models")
+        return pair_mean_difference(self.matrix(group), self.matrix(group, half=True))
+
+
+def _incomparable(matrix_SS: np.ndarray) -> bool:
+    return bool(np.isnan(matrix_SS[~np.eye(len(matrix_SS), dtype=bool)]).any())
+
+
+def _comparable(state: str) -> str:
+    return "no verdict" if state == "no statement" else state

@@ -1,0 +1,162 @@
+"""From a survey to its graph of nodes, for one budget of steps per setting and arm."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from husai.activations.source import CapturedSource
+from husai.saes.config import AnySAEConfig
+from husai.studies.node import Node
+from husai.studies.plan import (
+    GAUSSIAN,
+    OWN_SEEDS,
+    TARGET,
+    Detail,
+    activations_nodes,
+    gaussian_node,
+    measure_node,
+    random_model,
+    stack_node,
+)
+from husai.studies.survey import Setting, Survey, SurveyArm
+from husai.training.config import TrainingConfig
+from husai.training.knobs import at_l0
+
+CALIBRATION_SEED = 900_000  # of the SAE that a search trains: none of those that are compared
+Place = tuple[str, str, str]  # setting, source within it, arm
+Budgets = dict[tuple[str, str], int]  # by setting and arm
+
+
+@dataclass
+class SurveyPlan:
+    """Nodes of a survey; parents come before children."""
+
+    survey: Survey
+    budgets: Budgets
+    before: dict[str, Node] = field(default_factory=dict)
+    activations: dict[tuple[str, str], Node] = field(default_factory=dict)
+    calibrations: dict[Place, Node] = field(default_factory=dict)
+    stacks: dict[tuple[str, str, str, int], Node] = field(default_factory=dict)
+    measures: dict[tuple[str, str, str, int], Node] = field(default_factory=dict)
+
+    @property
+    def nodes(self) -> list[Node]:
+        """All nodes, once each."""
+        every = [self.before, self.activations, self.calibrations, self.stacks, self.measures]
+        return list({node.id: node for nodes in every for node in nodes.values()}.values())
+
+    def roles(self) -> dict[str, Node]:
+        """Every node that the survey's record references, by role."""
+        found = {f"before {title}": node for title, node in self.before.items()}
+        for kind in ("activations", "calibrations", "stacks", "measures"):
+            nodes: Mapping[tuple[str | int, ...], Node] = getattr(self, kind)
+            found |= {f"{kind.removesuffix('s')} {' '.join(map(str, key))}": node for key, node in nodes.items()}
+        return found
+
+    def measure(self, setting: str, source: str, arm: str, half: bool = False) -> Node:
+        """Measurement at an arm's budget, or at half of it."""
+        steps = self.budgets[setting, arm] // (2 if half else 1)
+        return self.measures[setting, source, arm, steps]
+
+
+def first_budgets(survey: Survey) -> Budgets:
+    """Every arm at the first budget of its setting."""
+    return {(setting.name, arm.name): setting.training.steps for setting in survey.settings for arm in setting.arms}
+
+
+def sources_of(setting: Setting) -> list[str]:
+    """The source itself, its Gaussian twin, and each random-weight model."""
+    return [TARGET, GAUSSIAN, *(random_model(i) for i in range(setting.random_models))]
+
+
+def seeds_of(setting: Setting, source: str) -> tuple[int, ...]:
+    """Seed numbers trained on a source; each random-weight model has its own."""
+    if source in (TARGET, GAUSSIAN):
+        return tuple(range(setting.seeds))
+    first = OWN_SEEDS * (1 + sources_of(setting).index(source) - 2)
+    return tuple(range(first, first + setting.controls.seeds_per_random_model))
+
+
+def survey_plan(survey: Survey, budgets: Budgets) -> SurveyPlan:
+    """The graph at these budgets, with half of each beside for the convergence test."""
+    made = SurveyPlan(survey, dict(budgets))
+    for setting in survey.settings:
+        _add_activations(made, setting)
+    for setting in survey.settings:
+        for arm in setting.arms:
+            for source in sources_of(setting):
+                _add_arm(made, setting, source, arm)
+    return made
+
+
+def _add_activations(made: SurveyPlan, setting: Setting) -> None:
+    root = made.survey.root_seed
+    *before, target = activations_nodes(setting.source, root, f"activations of {setting.name}")
+    made.before |= {node.title: node for node in before}
+    made.activations[setting.name, TARGET] = target
+    made.activations[setting.name, GAUSSIAN] = gaussian_node(target, 0, f"Gaussian twin of {setting.name}")
+    for index in range(setting.random_models):
+        assert isinstance(setting.source, CapturedSource)
+        title = f"{setting.name}: activations of random-weight model {index}"
+        (random,) = activations_nodes(setting.source.untrained(index), root, title)
+        made.activations[setting.name, random_model(index)] = random
+
+
+def _add_arm(made: SurveyPlan, setting: Setting, source: str, arm: SurveyArm) -> None:
+    root, steps = made.survey.root_seed, made.budgets[setting.name, arm.name]
+    activations, seeds = made.activations[setting.name, source], seeds_of(setting, source)
+    sae, calibrated = _calibrated(made, setting, source, arm, steps)
+    for budget in (steps // 2, steps):
+        place = (setting.name, source, arm.name, budget)
+        title = f"{setting.name} {source} {arm.name}: {len(seeds)} seeds, {budget} steps"
+        half = made.stacks.get((setting.name, source, arm.name, budget // 2))
+        stack = stack_node(sae, setting.training, budget, seeds, root, activations, title, half, calibrated)
+        made.stacks[place] = stack
+        name, detail = f"measure {setting.name} {source} {arm.name} at {budget} steps", _detail(source, budget, steps)
+        made.measures[place] = measure_node(stack, activations, root, name, detail)
+
+
+def _detail(source: str, budget: int, steps: int) -> Detail:
+    """Everything is measured at the budget, on the source itself; elsewhere only what is compared."""
+    return "full" if budget == steps and source == TARGET else "pairs"
+
+
+def _calibrated(
+    made: SurveyPlan, setting: Setting, source: str, arm: SurveyArm, steps: int
+) -> tuple[AnySAEConfig, Node | None]:
+    """The config to train, and the node that finds the value of its knob, where it takes a search.
+
+    Random-weight models share the search on the first of them.
+    """
+    if arm.l0 is None:
+        return arm.sae, None
+    exact = at_l0(arm.sae, arm.l0)
+    if exact is not None:
+        return exact, None
+    where = source if source in (TARGET, GAUSSIAN) else random_model(0)
+    place = (setting.name, where, arm.name)
+    if place not in made.calibrations:
+        made.calibrations[place] = calibrate_node(
+            arm.sae,
+            arm.l0,
+            setting.training.model_copy(update={"steps": steps}),
+            made.survey.root_seed,
+            made.activations[setting.name, where],
+            f"{setting.name} {where} {arm.name}: L0 = {arm.l0:g}",
+        )
+    return arm.sae, made.calibrations[place]
+
+
+def calibrate_node(
+    sae: AnySAEConfig, l0: float, training: TrainingConfig, root: int, activations: Node, title: str
+) -> Node:
+    """Search for the value of the config's knob that gives this L0 after that training."""
+    fields = {
+        "sae": sae.plain(),
+        "l0": l0,
+        "training": training.plain(),
+        "seed": CALIBRATION_SEED,
+        "root_seed": root,
+    }
+    return Node("calibrate", title, fields, {"activations": activations})

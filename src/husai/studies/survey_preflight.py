@@ -1,0 +1,37 @@
+"""What can be known to be wrong with a survey before anything runs."""
+
+from __future__ import annotations
+
+from husai.errors import UserError
+from husai.saes.config import AnySAEConfig
+from husai.saes.config.sizes import check_sizes
+from husai.statistics.estimate import MIN_UNITS
+from husai.studies.preflight import width
+from husai.studies.survey import Survey, SurveyArm
+from husai.training.knobs import at_l0
+
+
+def check_survey(survey: Survey) -> list[str]:
+    """Refuse now what would otherwise fail after the model has been trained; returns warnings.
+
+    Raises:
+        UserError: unknown hook, a position or file that does not exist, sizes that cannot work, an L0 that the
+            architecture's own knob cannot give.
+    """
+    found = []
+    for setting in survey.settings:
+        d_in = width(setting.source)
+        for arm in setting.arms:
+            name = f"{setting.name} {arm.name}"
+            try:
+                config = _exact(arm)
+                found += [f"{name}: {text}" for text in check_sizes(config, d_in)] if d_in is not None else []
+            except UserError as error:
+                raise UserError(f"{name}: {error}") from None
+        if setting.seeds < MIN_UNITS:
+            found.append(f"{setting.name}: {setting.seeds} seeds: below {MIN_UNITS} there is no interval and no rank")
+    return list(dict.fromkeys(found))
+
+
+def _exact(arm: SurveyArm) -> AnySAEConfig:
+    return (at_l0(arm.sae, arm.l0) if arm.l0 is not None else None) or arm.sae
