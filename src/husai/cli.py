@@ -86,18 +86,21 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Run a study to its verdict and report; a finished one is returned, an interrupted one goes on."""
-    from husai.studies import present
+    from husai.studies import present, present_survey
     from husai.studies.runner import Run, default_workers
+    from husai.studies.survey import Survey
+    from husai.studies.survey_run import SurveyRun
 
     chosen = _study(study).override(set_ or [])
     processes = workers or default_workers()
+    many = isinstance(chosen, Survey)
     if dry_run:
-        data, text = present.dry_run(chosen, processes)
+        data, text = (present_survey.survey_dry_run if many else present.dry_run)(chosen, processes)
         _answer(data) if as_json else print(text)
         return
     with _shown(as_json):
-        folder, record = Run(chosen, results, processes).start()
-    data, text = present.verdict(folder, record)
+        folder, record = (SurveyRun if many else Run)(chosen, results, processes).start()
+    data, text = (present_survey.survey_answer if many else present.verdict)(folder, record)
     _answer(data) if as_json else print(text)
 
 
@@ -121,7 +124,7 @@ def studies(as_json: AsJson = False) -> None:
         _answer(found)
         return
     for name, question in found.items():
-        print(f"{name:<12} {question}")
+        print(f"{name:<20} {question}")
 
 
 @app.command(epilog="Example: husai architectures --json")
@@ -266,12 +269,14 @@ def show(run: Run_, results: Results = HERE, as_json: AsJson = False) -> None:
     """Show what a run measured: verdict and tables of a study, all numbers of anything else."""
     from husai.store.index import find_run
     from husai.store.layout import read_record
-    from husai.studies import present
+    from husai.studies import present, present_survey
 
     folder = find_run(run, results)
     record = read_record(folder)
     if as_json:
         _answer(record.plain())
+    elif record.kind == "survey":
+        print(present_survey.survey_answer(folder, record)[1])
     elif record.kind == "study":
         print(present.study(record))
         print(present.verdict(folder, record)[1])

@@ -1,4 +1,4 @@
-"""The studies themselves: functions that return a `Study`."""
+"""The studies themselves: functions that return a `Study` or a `Survey`."""
 
 from __future__ import annotations
 
@@ -7,19 +7,23 @@ from importlib import import_module
 
 from husai.errors import unknown
 from husai.studies.study import Study
+from husai.studies.survey import Survey
 
 RECIPES = {
-    "quickstart": "husai.recipes.quickstart",
-    "smoke": "husai.recipes.smoke",
+    "quickstart": "husai.recipes.quickstart:study",
+    "smoke": "husai.recipes.smoke:study",
+    "architectures": "husai.recipes.architectures:study",
+    "architectures-quick": "husai.recipes.architectures:quick",
 }
 
 
-def recipe(name: str) -> Callable[[], Study]:
-    """The function `study()` of a recipe.
+def recipe(name: str) -> Callable[[], Study | Survey]:
+    """The function of a recipe.
 
     Raises:
         UserError: there is no recipe of that name.
     """
     if name not in RECIPES:
         raise unknown("study", name, RECIPES)
-    return import_module(RECIPES[name]).study
+    module, _, function = RECIPES[name].partition(":")
+    return getattr(import_module(module), function)

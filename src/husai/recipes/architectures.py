@@ -63,6 +63,22 @@ def arms(d_sae: int, requested: tuple[int, ...]) -> tuple[SurveyArm, ...]:
     )
 
 
+def quick() -> Survey:
+    """The same with one L0 for each source, and too few steps to be believed."""
+    full = study()
+    target, planted = full.settings
+    fewer = {"steps": 400}
+    small = (
+        target.model_copy(
+            update={"arms": arms(128, (8,)), "training": target.training.model_copy(update=fewer), "max_steps": 400}
+        ),
+        planted.model_copy(
+            update={"arms": arms(32, (3,)), "training": planted.training.model_copy(update=fewer), "max_steps": 400}
+        ),
+    )
+    return full.model_copy(update={"name": "architectures-quick", "settings": small})
+
+
 def study() -> Survey:
     """The grokked model of the quickstart and a planted dictionary where the truth is known."""
     return Survey(

@@ -14,6 +14,7 @@ from husai.activations.source import CapturedSource, PlantedSource, SurrogateSou
 from husai.models.config import PretrainConfig
 from husai.models.pretrain import pretrain
 from husai.saes.config import AnySAEConfig
+from husai.saes.registry import architecture
 from husai.studies.plan import Plan, plan
 from husai.studies.preflight import width
 from husai.studies.study import Study
@@ -57,7 +58,7 @@ def estimate(study: Study, workers: int) -> Estimate:
     """Time each distinct shape of step on this machine and add up, at the first budget and at the cap."""
     d_in = width(study.target) or UNKNOWN_WIDTH
     first, last = plan(study, study.budgets[0]), plan(study, study.budgets[-1])
-    with _one_thread():
+    with one_thread():
         step_seconds, pretrain_step = _step_seconds(study, d_in), _pretrain_seconds(study)
     low = _costs(first, [study.budgets[0]], step_seconds, pretrain_step, d_in, early=True)
     high = _costs(last, study.budgets, step_seconds, pretrain_step, d_in, early=False)
@@ -73,13 +74,15 @@ def _wall(costs: list[Cost], workers: int) -> float:
 
 def _step_seconds(study: Study, d_in: int) -> dict[str, float]:
     """Seconds per step and seed of each arm."""
-    return {arm.name: _timed(arm.sae, study.training, d_in) for arm in study.arms}
+    return {arm.name: step_seconds(arm.sae, study.training, d_in) for arm in study.arms}
 
 
-def _timed(sae: AnySAEConfig, training: TrainingConfig, d_in: int) -> float:
+def step_seconds(sae: AnySAEConfig, training: TrainingConfig, d_in: int) -> float:
+    """Seconds of one step of one seed, on rows that mean nothing."""
     engine, _ = choose(sae, training)
-    state = start(sae, training, d_in, (0,), root=0)
     x = torch.randn(1, training.batch, d_in, generator=torch.Generator().manual_seed(0))
+    mlp = {name: torch.zeros(shape) for name, shape in architecture(sae).shapes(sae, d_in).items() if "mlp" in name}
+    state = start(sae, training, d_in, (0,), root=0, rows_of=lambda seed: x[0], context=mlp)
 
     def run(steps: int) -> None:
         for _ in range(steps - 1):
@@ -109,7 +112,7 @@ def _pretrain_seconds(study: Study) -> float:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """As in a worker."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -37,7 +37,7 @@ def dry_run(study: Study, workers: int) -> tuple[dict[str, Any], str]:
         "warnings": warnings,
     }
     lines = [f"{n.kind:<12} {n.id}  {n.title}" for n in made.nodes]
-    low, high = _minutes(found.low_seconds), _minutes(found.high_seconds)
+    low, high = minutes(found.low_seconds), minutes(found.high_seconds)
     lines += [
         f"budgets of steps: {', '.join(map(str, study.budgets))}{DOUBLED if len(study.budgets) > 1 else ''}",
         f"time with {workers} processes: {low} if the first budget is enough, at most about {high}",
@@ -47,7 +47,8 @@ def dry_run(study: Study, workers: int) -> tuple[dict[str, Any], str]:
     return data, "\n".join(lines)
 
 
-def _minutes(seconds: float) -> str:
+def minutes(seconds: float) -> str:
+    """Seconds in words."""
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.1f} min"
 
 

@@ -23,7 +23,7 @@ from husai.studies.survey import Setting, Survey, SurveyArm
 from husai.training.config import TrainingConfig
 from husai.training.knobs import at_l0
 
-CALIBRATION_SEED = 900_000  # of the SAE that a search trains: none of those that are compared
+CALIBRATION_SEEDS = (900_000, 900_001)  # of the SAEs that a search trains: none of those that are compared
 Place = tuple[str, str, str]  # setting, source within it, arm
 Budgets = dict[tuple[str, str], int]  # by setting and arm
 
@@ -127,7 +127,7 @@ def _calibrated(
 ) -> tuple[AnySAEConfig, Node | None]:
     """The config to train, and the node that finds the value of its knob, where it takes a search.
 
-    Random-weight models share the search on the first of them.
+    Random-weight models share the search on the first of them; controls begin where the source's search ended.
     """
     if arm.l0 is None:
         return arm.sae, None
@@ -144,19 +144,30 @@ def _calibrated(
             made.survey.root_seed,
             made.activations[setting.name, where],
             f"{setting.name} {where} {arm.name}: L0 = {arm.l0:g}",
+            None if where == TARGET else made.calibrations[setting.name, TARGET, arm.name],
         )
     return arm.sae, made.calibrations[place]
 
 
 def calibrate_node(
-    sae: AnySAEConfig, l0: float, training: TrainingConfig, root: int, activations: Node, title: str
+    sae: AnySAEConfig,
+    l0: float,
+    training: TrainingConfig,
+    root: int,
+    activations: Node,
+    title: str,
+    near: Node | None = None,
 ) -> Node:
-    """Search for the value of the config's knob that gives this L0 after that training."""
+    """Search for the value of the config's knob that gives this L0 after that training.
+
+    The search begins at the value that `near`, a search on other rows, has found.
+    """
     fields = {
         "sae": sae.plain(),
         "l0": l0,
         "training": training.plain(),
-        "seed": CALIBRATION_SEED,
+        "seeds": list(CALIBRATION_SEEDS),
         "root_seed": root,
     }
-    return Node("calibrate", title, fields, {"activations": activations})
+    parents = {"activations": activations} | ({"near": near} if near else {})
+    return Node("calibrate", title, fields, parents)

@@ -8,7 +8,7 @@ from husai.saes.config.sizes import check_sizes
 from husai.statistics.estimate import MIN_UNITS
 from husai.studies.preflight import width
 from husai.studies.survey import Survey, SurveyArm
-from husai.training.knobs import at_l0
+from husai.training.knobs import SEARCHED, at_l0, with_value
 
 
 def check_survey(survey: Survey) -> list[str]:
@@ -34,4 +34,7 @@ def check_survey(survey: Survey) -> list[str]:
 
 
 def _exact(arm: SurveyArm) -> AnySAEConfig:
-    return (at_l0(arm.sae, arm.l0) if arm.l0 is not None else None) or arm.sae
+    """As it is trained, or as its search begins."""
+    if arm.l0 is None:
+        return arm.sae
+    return at_l0(arm.sae, arm.l0) or with_value(arm.sae, SEARCHED[arm.sae.kind].start(arm.sae, arm.l0))

@@ -102,15 +102,16 @@ def calibrate(
         highest: value that may not be exceeded.
         most: trainings before the search gives up; the nearest is returned, and `reached` says whether it is near.
     """
-    search, log_value = _Search(wanted), math.log(start)
+    search, value = _Search(wanted), max(1.0, round(start)) if whole else start
     for _ in range(most):
-        value = min(highest, max(1.0, round(math.exp(log_value))) if whole else math.exp(log_value))
+        value = min(highest, value)
         if any(t.value == value for t in search.tried):
             break
         l0 = l0_of(value)
         search.note(value, l0)
         if abs(l0 / wanted - 1) <= TOLERANCE:
             break
-        log_value = search.next(rises)
+        following = math.exp(search.next(rises))
+        value = max(1.0, round(following)) if whole else following
     nearest = min(search.tried, key=lambda t: abs(math.log(max(t.l0, 1e-3) / wanted)))
     return Calibrated(nearest.value, nearest.l0, wanted, tuple(search.tried))

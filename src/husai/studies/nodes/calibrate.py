@@ -1,6 +1,6 @@
-"""Node `calibrate`: the value of an architecture's knob that gives a requested L0 on these rows, by training one SAE.
+"""Node `calibrate`: the value of an architecture's knob that gives a requested L0 on these rows, found by training.
 
-The SAE that is trained is none of those that are compared: its seed is the study's own for this. What was tried is kept
+The SAEs that are trained are none of those that are compared: their seeds are kept for this. What was tried is kept
 after every training, so that a killed search goes on.
 """
 
@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import shutil
 from typing import Any
+
+import numpy as np
 
 from husai.evals.fidelity import fidelity
 from husai.saes.config import AnySAEConfig
@@ -41,26 +43,27 @@ def run(work: Work) -> Outcome:
 
     found = calibrate(
         l0_of,
-        knob.start(config, wanted),
+        work.parent("near").get("knob").value or 1.0 if "near" in work.parents else knob.start(config, wanted),
         wanted,
         rises=knob.rises,
         whole=knob.whole,
         highest=knob.highest(config, rows.cache.d_in),
     )
-    return Outcome(_measurements(found), _facts(config, found), {"seeds": [work.fields["seed"]]}, scratch={TRIED})
+    return Outcome(_measurements(found), _facts(config, found), {"seeds": work.fields["seeds"]}, scratch={TRIED})
 
 
 def _l0(work: Work, config: AnySAEConfig, training: TrainingConfig, rows: Rows, trial: int) -> float:
-    """L0 on held-out rows after one training."""
+    """Mean L0 on held-out rows after one training of each seed."""
     title = f"{work.title}, try {trial + 1}"
-    job, _ = job_on(work, config, training, rows, (work.fields["seed"],), f"{work.id}-{trial}", title)
+    job, _ = job_on(work, config, training, rows, tuple(work.fields["seeds"]), f"{work.id}-{trial}", title)
     trained = train(job, work.draft / TRIAL)
     shutil.rmtree(work.draft / TRIAL)
-    return fidelity(stack_of(trained, job, rows)[0], rows.held_out()).l0
+    stack, x = stack_of(trained, job, rows), rows.held_out()
+    return float(np.mean([fidelity(stack[i], x).l0 for i in range(len(stack))]))
 
 
 def _measurements(found: Calibrated) -> list[Measurement]:
-    unit, why = "latents per row, held-out rows, one SAE", "one training: the search stops within its tolerance"
+    unit, why = "latents per row, held-out rows, mean of a few SAEs", "the search stops within its tolerance"
     return [
         single("calibrated_l0", found.l0, unit, {}, why),
         single("requested_l0", found.wanted, "latents per row", {}, "what was asked for"),

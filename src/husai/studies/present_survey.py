@@ -1,0 +1,73 @@
+"""What the terminal shows of surveys: the plan with its cost, and a table for each setting and requested L0."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from husai.store.record import RunRecord
+from husai.studies.present import REPORT, minutes, rendered, with_interval
+from husai.studies.survey import Survey
+
+LEAST = 118  # columns in which no number is cut off
+
+
+def survey_dry_run(survey: Survey, workers: int) -> tuple[dict[str, Any], str]:
+    """The plan at the first budgets with ids, and the estimated time."""
+    from husai.studies.survey_estimate import survey_seconds
+    from husai.studies.survey_plan import first_budgets, survey_plan
+    from husai.studies.survey_preflight import check_survey
+
+    warnings = check_survey(survey)
+    made = survey_plan(survey, first_budgets(survey))
+    seconds = survey_seconds(survey, workers)
+    nodes = [{"kind": n.kind, "id": n.id, "title": n.title} for n in made.nodes]
+    data = {
+        "survey": survey.plain(), "nodes": nodes, "seconds": round(seconds), "workers": workers, "warnings": warnings,
+    }  # fmt: skip
+    kinds = [n.kind for n in made.nodes]
+    counts = ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))
+    lines = [f"{n.kind:<12} {n.id}  {n.title}" for n in made.nodes]
+    lines += [
+        f"{len(kinds)} nodes: {counts}",
+        *(f"{s.name}: budgets of steps {', '.join(map(str, s.budgets))}" for s in survey.settings),
+        f"time with {workers} processes: about {minutes(seconds)} if the first budgets are enough; nothing was run",
+        *(f"warning: {text}" for text in warnings),
+    ]
+    return data, "\n".join(lines)
+
+
+def survey_answer(folder: Path, record: RunRecord) -> tuple[dict[str, Any], str]:
+    """What was found, and the path of the report, always last."""
+    path = str((folder / REPORT).resolve())
+    data = {"arms": record.facts["arms"], "run": str(folder), "report": path, "id": record.id}
+    return data, "\n".join([survey_tables(record), path])
+
+
+def survey_tables(record: RunRecord) -> str:
+    """One table for each setting and requested L0."""
+    groups: dict[tuple[str, float | None], list[dict[str, Any]]] = {}
+    for arm in record.facts["arms"]:
+        groups.setdefault((arm["setting"], arm["requested_l0"]), []).append(arm)
+    tables = [_table(record, *key, arms) for key, arms in groups.items()]
+    return rendered(*tables, least=LEAST)
+
+
+def _table(record: RunRecord, setting: str, l0: float | None, arms: list[dict[str, Any]]) -> Table:
+    what = "as it comes, unmatched" if l0 is None else f"L0 = {l0:g} requested"
+    ranked = any(arm["rank"] for arm in arms)
+    note = "" if ranked else ": no ranking, since fewer than two arms are matched and converged"
+    table = Table(title=f"{setting}, {what}{note}", title_justify="left")
+    for column in ("arm", "L0", "explained variance", "mcc_signed", "least excess", "says", "rank", "takes no part"):
+        table.add_column(column)
+    for arm in sorted(arms, key=lambda arm: (arm["rank"] or {}).get("rank", len(arms))):
+        where = {"setting": setting, "arm": arm["arm"], "source": "target"}
+        cells = [record.get(name, **where) for name in ("l0", "explained_variance")]
+        cells.append(record.get("mcc_signed", population="alive", **where))
+        cells.append(record.get("least_excess", setting=setting, arm=arm["arm"]))
+        rank = arm["rank"]
+        place = "-" if rank is None else f"{rank['rank']}{' front' if rank['on_front'] else ''}"
+        table.add_row(arm["arm"], *map(with_interval, cells), arm["says"], place, "; ".join(arm["reasons"]))
+    return table
