@@ -61,8 +61,12 @@ def _options() -> dict[str, tuple[AnySAEConfig, int]]:
         GlobalMaskConfig(d_sae=F, k=K),
     ]
     wide: list[tuple[AnySAEConfig, int]] = [
-        *((kind(d_sae=F, k=K, d_out=o, activation=a), D + o)  # type: ignore[arg-type]
-          for kind in (TranscoderConfig, SkipTranscoderConfig) for a in ("topk", "relu", "jumprelu") for o in (4, D)),
+        *(
+            (kind(d_sae=F, k=K, d_out=o, activation=a), D + o)  # type: ignore[arg-type]
+            for kind in (TranscoderConfig, SkipTranscoderConfig)
+            for a in ("topk", "relu", "jumprelu")
+            for o in (4, D)
+        ),
         (RouteConfig(d_sae=F, k=K, layers=2), 2 * D),
         (JacobianConfig(d_sae=F, k=K, d_mlp=7), 2 * D),
     ]
@@ -71,7 +75,7 @@ def _options() -> dict[str, tuple[AnySAEConfig, int]]:
 
 def _name(config: Any) -> str:
     parts = [config.kind]
-    parts += [str(getattr(config, name)) for name in ("activation", "d_out") if hasattr(config, name)]
+    parts += [str(getattr(config, name)) for name in ("activation", "d_out") if hasattr(config, "d_out")]
     parts += [] if config.subtract_b_dec or hasattr(config, "d_out") else ["uncentred"]
     return "-".join([*parts, *(["value"] if getattr(config, "threshold_as", "") == "value" else [])])
 
@@ -86,7 +90,13 @@ def random_sae(name: str, seed: int = 0) -> SAE:
     p = {}
     for key, shape in architecture(config).shapes(config, width).items():
         drawn = torch.randn(shape, generator=generator) * 0.7
-        p[key] = drawn.abs() * 0.6 if key.endswith("threshold") else drawn.new_full(shape, BUFFERS.get(key, 0)) if key in BUFFERS else drawn
+        p[key] = (
+            drawn.abs() * 0.6
+            if key.endswith("threshold")
+            else drawn.new_full(shape, BUFFERS.get(key, 0))
+            if key in BUFFERS
+            else drawn
+        )
     if config.kind == "matching_pursuit":
         p["W_enc"], p["b_enc"] = p["W_dec"].clone(), torch.zeros(F)
     if "log_threshold" in p:

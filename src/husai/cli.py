@@ -272,7 +272,9 @@ def convert(
     with _shown(as_json):
         done = convert_path(source, folder, to, seed)
     if as_json:
-        _answer({"folder": str(folder), "tool": to, "files": done.files, "from": done.loaded.tool, "seed": done.loaded.seed})
+        _answer(
+            {"folder": str(folder), "tool": to, "files": done.files, "from": done.loaded.tool, "seed": done.loaded.seed}
+        )
         return
     print(f"{done.loaded.name} ({done.loaded.tool}) as {to}: {', '.join(done.files)}")
     print(folder)

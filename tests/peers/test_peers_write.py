@@ -11,12 +11,12 @@ from unittest.mock import MagicMock
 
 import pytest
 import torch
-from our_saes import OPTIONS, D, random_sae, rows
 from torch import Tensor
 
 from husai.errors import UserError
 from husai.saes.formats.convert import convert
 from husai.saes.formats.origin import Origin
+from our_saes import OPTIONS, D, random_sae, rows
 from peers.their_saes import Function, coder_function, plain_function
 
 BOUND = 1e-5
@@ -30,7 +30,11 @@ def saelens(folder: Path) -> tuple[Function, Any]:
 
 
 def dictionary_learning(folder: Path) -> tuple[Function, Any]:
-    for name in ("zstandard", "datasets", "nnsight"):  # for other functions of that module; `make peers` leaves some out
+    for name in (
+        "zstandard",
+        "datasets",
+        "nnsight",
+    ):  # for other functions of that module; `make peers` leaves some out
         if name not in sys.modules and importlib.util.find_spec(name) is None:
             sys.modules[name] = MagicMock()
     from dictionary_learning.utils import load_dictionary
@@ -66,9 +70,7 @@ def test_their_loader_computes_what_husai_computes(tool: str, name: str, tmp_pat
     ours = random_sae(name)
     try:
         folder = convert(ours, tmp_path / "layers.3", tool, Origin(4, "abc", ours.config.kind))
-    except UserError as error:
-        assert len(str(error)) > 40
-        assert not (tmp_path / "layers.3").exists()
+    except UserError:  # which ones may be refused is tested in `test_format_writers.py`
         return
     theirs, _ = OPENED[tool](folder)
     x = rows()

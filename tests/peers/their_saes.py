@@ -103,7 +103,12 @@ def saelens_before_6(name: str, changes: dict[str, Any], **options: Any) -> Case
         from sae_lens import SAE
 
         saelens(name, **options)(folder, d_in, d_sae)
-        cfg = {"d_in": d_in, "d_sae": d_sae, "dtype": "torch.float32", "hook_point": "blocks.1.hook_resid_pre"} | changes
+        cfg = {
+            "d_in": d_in,
+            "d_sae": d_sae,
+            "dtype": "torch.float32",
+            "hook_point": "blocks.1.hook_resid_pre",
+        } | changes
         (folder / "cfg.json").write_text(json.dumps(cfg))
         return plain_function(SAE.load_from_disk(folder))
 
@@ -117,7 +122,9 @@ def dictionary_learning(name: str, *more: Any, norm_factor: float | None = None,
         from dictionary_learning import dictionary
         from dictionary_learning.trainers import batch_top_k, matryoshka_batch_top_k, top_k
 
-        kind = next(getattr(m, name) for m in (dictionary, batch_top_k, matryoshka_batch_top_k, top_k) if hasattr(m, name))
+        kind = next(
+            getattr(m, name) for m in (dictionary, batch_top_k, matryoshka_batch_top_k, top_k) if hasattr(m, name)
+        )
         sae = kind(d_in, d_sae, *([k] if k else []), *(more if k else ()))
         random_(sae, len(name))
         folder.mkdir(parents=True)
@@ -154,8 +161,8 @@ def sparsify(**options: Any) -> Case:
 def coder_function(coder: Any) -> Function:
     """Of a sparse coder, whose codes are values and indices.
 
-    With multi_topk the `sae_out` of sparsify 1.3 is that of 4 k latents, left over from its loss: encode and decode keep
-    k. It is switched off here, so that the whole reconstruction is that of the codes.
+    With multi_topk the `sae_out` of sparsify 1.3 is that of 4 k latents, left over from its loss: encode and decode
+    keep k. It is switched off here, so that the whole reconstruction is that of the codes.
     """
     coder.cfg.multi_topk = False
 
@@ -189,7 +196,9 @@ def _cases() -> dict[str, Case]:
         "saelens-old-topk": saelens_before_6("topk", topk_old, k=K),
         "saelens-old-topk-named": saelens_before_6("topk", {"architecture": "topk", "k": K}, k=K),
         "saelens-old-standard": saelens_before_6("standard", {"normalize_activations": "none"}),
-        "saelens-old-jumprelu": saelens_before_6("jumprelu", {"architecture": "jumprelu", "apply_b_dec_to_input": False}),
+        "saelens-old-jumprelu": saelens_before_6(
+            "jumprelu", {"architecture": "jumprelu", "apply_b_dec_to_input": False}
+        ),
         "saelens-checkpoint-topk": saelens_checkpoint("topk", rescale=True),
         "sparsify-topk": sparsify(),
         "sparsify-multi-topk": sparsify(multi_topk=True, expansion_factor=3, normalize_decoder=False),

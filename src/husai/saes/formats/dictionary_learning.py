@@ -7,8 +7,8 @@
 `nn.Linear` keeps `decoder.weight` as [D, F]. A backup, a dict with the key "ae", holds an SAE of rows divided by
 `norm_factor`: biases and thresholds are multiplied by it, as their `scale_biases` does; codes grow with them.
 
-What is read is what the classes compute. `AutoEncoder.from_pretrained` also divides rows of the decoder by their norms, unless
-told not to, and multiplies codes: reconstructions are the same, codes are not. So ReLU SAEs are written as
+What is read is what the classes compute. `AutoEncoder.from_pretrained` also divides rows of the decoder by their norms,
+unless told not to, and multiplies codes: reconstructions are the same, codes are not. So ReLU SAEs are written as
 `AutoEncoderNew`, which it leaves alone, with b_dec folded into the bias. Read off dictionary_learning 0.1
 (`dictionary.py`, `trainers/*.py`). The file is written by `torch_archive.py`, without pickle.
 """
@@ -127,7 +127,7 @@ def _parameters(name: str, held: Held) -> Parameters:
 
 
 def _scaled(p: Parameters, factor: float) -> Parameters:
-    """`scale_biases`: an SAE of rows divided by `factor` as one of the rows themselves, codes `factor` times as large."""
+    """`scale_biases`: an SAE of rows divided by `factor` as one of the rows themselves, codes grown as they."""
     moved = ("b_enc", "b_dec", "b_gate", "b_mag", "threshold")
     return {name: (t.double() * factor).float() if name in moved else t for name, t in p.items()}
 
@@ -142,9 +142,7 @@ def _k(trainer: Fields, held: Held, d_sae: int) -> int:
     if in_file != k:
         raise trainer.wrong("k", f"but {held.path.name} says {in_file}")
     if k > d_sae:
-        raise trainer.wrong("k", f"more than the {d_sae} latents") if in_config else UserError(
-            f"{held.path}: k is {k}, more than the {d_sae} latents"
-        )
+        raise UserError(f"{held.path}: k is {k}, more than the {d_sae} latents")
     return k
 
 

@@ -62,7 +62,9 @@ class Fields:
     def wrong(self, name: str, wanted: str) -> UserError:
         """The error of one field."""
         shown = repr(self.values[name]) if name in self.values else "nothing"
-        return UserError(f"{self.path}: {self.at}{name} is {shown if len(shown) < 60 else shown[:57] + '...'}, {wanted}")
+        return UserError(
+            f"{self.path}: {self.at}{name} is {shown if len(shown) < 60 else shown[:57] + '...'}, {wanted}"
+        )
 
     def get(self, name: str, default: Any = _REQUIRED) -> Any:
         """The value; without a default it must be there."""
@@ -115,6 +117,7 @@ class Held:
     path: Path
     tensors: dict[str, Tensor]
     taken: set[str] = field(default_factory=set)
+    said: bool = False
 
     def __contains__(self, name: str) -> bool:
         """Whether it is in the file."""
@@ -149,8 +152,9 @@ class Held:
             raise UserError(f"{self.path}: {name} has shape {tuple(tensor.shape)}, expected ({wanted_})")
         if tensor.dtype not in DTYPES.values():
             raise UserError(f"{self.path}: {name} holds {tensor.dtype}, not floats of 16, 32 or 64 bits")
-        if tensor.dtype == torch.float64 and tensor.numel() > 1:
-            log(f"{self.path}: {name} is float64, converted to float32")
+        if tensor.dtype == torch.float64 and tensor.dim() > 1 and not self.said:
+            self.said = True
+            log(f"{self.path} is float64: converted to float32")
         read = tensor.to(dtype or tensor.dtype).to(torch.float32).contiguous().clone()
         if not torch.isfinite(read).all():
             raise UserError(f"{self.path}: {name} holds NaN or infinite values: the file is damaged")
@@ -200,9 +204,9 @@ def read_npz(path: Path) -> Held:
     """
     _must_be_a_file(path)
     try:
-        with warnings.catch_warnings():
+        with path.open("rb") as handle, warnings.catch_warnings():  # NumPy leaves a damaged file open
             warnings.simplefilter("ignore")
-            loaded = np.load(path, allow_pickle=False)
+            loaded = np.load(handle, allow_pickle=False)
             if not isinstance(loaded, np.lib.npyio.NpzFile):
                 raise TypeError("one array, not several with names")
             with loaded:
@@ -230,7 +234,8 @@ def read_pt(path: Path) -> dict[str, Any]:
             loaded = torch.load(path, weights_only=True, map_location="cpu")
     except pickle.UnpicklingError:
         raise UserError(
-            f"{path} is damaged, or is a pickle that needs code to be read, which husai does not run: save the state dict"
+            f"{path} is damaged, or is a pickle that needs code to be read, which husai does not run:"
+            " save the state dict"
         ) from None
     except _DAMAGE as error:
         raise UserError(f"{path} is not a whole .pt file ({_line(error)}): get it again") from None

@@ -1,9 +1,10 @@
-"""Gemma Scope (2408.05147): `params.npz` with `W_enc` [D, F], `b_enc`, `W_dec` [F, O], `b_dec`, `threshold` [F].
+"""Gemma Scope (2408.05147): `params.npz` with `W_enc` [D, F], `b_enc`, `W_dec` [F, D], `b_dec`, `threshold` [F].
 
     f = relu(pre) [pre > threshold],  pre = x W_enc + b_enc;   y = f W_dec + b_dec
 
-b_dec is not taken off the input, so that a transcoder between hooks of one width, which looks the same, is the same
-function. The hook is read from the folders' names, `.../layer_5/...` of a release for res, mlp or att, if they are kept.
+b_dec is not taken off the input, so that a transcoder of the release, whose hooks have one width and whose file looks
+the same, is the same function. An SAE of embeddings is as it is in the file: nothing is rescaled. The hook is read from
+the folders' names, `.../layer_5/...` of a release for res, mlp or att, if they are kept.
 """
 
 from __future__ import annotations
@@ -35,11 +36,10 @@ def read(path: Path) -> SAE:
     held = read_npz(file)
     W_enc_DF = held.take("W_enc", None, None)
     d_in, d_sae = W_enc_DF.shape
-    W_dec_FO = held.take("W_dec", d_sae, None)
-    p = {"W_enc": W_enc_DF.T.contiguous(), "b_enc": held.take("b_enc", d_sae), "W_dec": W_dec_FO}
-    p |= {"b_dec": held.take("b_dec", W_dec_FO.shape[1]), "threshold": held.take("threshold", d_sae)}
+    shapes = {"b_enc": (d_sae,), "W_dec": (d_sae, d_in), "b_dec": (d_in,), "threshold": (d_sae,)}
+    p = {"W_enc": W_enc_DF.T.contiguous()} | {name: held.take(name, *shape) for name, shape in shapes.items()}
     held.whole("Gemma Scope")
-    return sae_of(Plain("jumprelu", p, False, transcoder=W_dec_FO.shape[1] != d_in), _hook(file.resolve()))
+    return sae_of(Plain("jumprelu", p, subtract_b_dec=False), _hook(file.resolve()))
 
 
 def _hook(file: Path) -> str:

@@ -1,12 +1,15 @@
 """SAELens: a folder with `cfg.json` and `sae_weights.safetensors`, of version 6 and before.
 
-    standard   relu(pre)            topk, abstopk   the k largest of pre, of |pre|      jumprelu   relu(pre) [pre > threshold]
-    gated      see `gated.py`       transcoders     relu or JumpReLU, + x W_skip^T where they skip
+    standard   relu(pre)       topk, abstopk   the k largest of pre, of |pre|     jumprelu   relu(pre) [pre > threshold]
+    gated      see `gated.py`  transcoders     relu or JumpReLU, + x W_skip^T where they skip
 
 pre = (x - b_dec) W_enc + b_enc, without b_dec where `apply_b_dec_to_input` is false (in transcoders it must be). With
-`rescale_acts_by_decoder_norm` pre ||W_dec_f|| is selected and codes are decoded with unit rows: the norms are folded in,
-which is the same function. Training checkpoints of batchtopk and matryoshka_batchtopk are read as the JumpReLU that
+`rescale_acts_by_decoder_norm` pre ||W_dec_f|| is selected and codes are decoded with unit rows: the norms are folded
+in, which is the same function. Training checkpoints of batchtopk and matryoshka_batchtopk are read as the JumpReLU that
 SAELens makes of them. With `reshape_activations = hook_z` rows are those of z with its last two axes flattened.
+
+A flag that was lost is an error: a `k` without the architecture that it belongs to, or the reverse. Weights are rounded
+to the config's `dtype`, as SAELens does, and then computed with in float32.
 
 Read off SAELens 6.54 (`saes/*.py`, `loading/pretrained_sae_loaders.py`).
 """
@@ -23,7 +26,8 @@ from torch import Tensor
 from husai.errors import UserError
 from husai.saes.formats.foreign import DTYPES, Fields, Held, read_safetensors
 from husai.saes.formats.origin import Origin, save
-from husai.saes.formats.plain import GATED, Plain, plain_of, sae_of
+from husai.saes.formats.plain import GATED, Activation, Plain, plain_of, sae_of
+from husai.saes.parameters import Parameters
 from husai.saes.sae import SAE
 from husai.store.files import write_json
 
@@ -83,6 +87,7 @@ def _before_6(fields: Fields) -> Fields:
     cfg = {old.get(name, name): value for name, value in fields.values.items()}
     now = Fields(fields.path, cfg)
     cfg.setdefault("architecture", "standard")
+    cfg.setdefault("apply_b_dec_to_input", True)
     hook_name = now.text("hook_name", None) or ""
     cfg.setdefault("reshape_activations", "hook_z" if "hook_z" in hook_name else "none")
     activation = now.text("activation_fn", None) or "relu"
@@ -90,6 +95,8 @@ def _before_6(fields: Fields) -> Fields:
         raise now.wrong("activation_fn", "and SAELens 6 would run it as relu: only relu and topk are read")
     if activation == "topk" or cfg["architecture"] == "topk":
         _old_topk(now)
+    elif "k" in now.inner("activation_fn_kwargs", {}).values:
+        raise now.wrong("activation_fn_kwargs", f"but the activation is {activation}: the word topk was lost")
     if cfg.get("finetuning_scaling_factor") not in (None, False):
         raise now.wrong("finetuning_scaling_factor", "and SAELens 6 has no such factor any more")
     normalise = cfg.get("normalize_activations")
@@ -111,21 +118,11 @@ def _plain(fields: Fields, held: Held) -> Plain:
     d_in, d_sae = fields.integer("d_in"), fields.integer("d_sae")
     transcoder = architecture in _TRANSCODERS
     d_out = fields.integer("d_out") if transcoder else d_in
-
-    def take(name: str, *shape: int) -> Tensor:
-        return held.take(name, *shape, dtype=dtype)
-
-    p = {"W_enc": take("W_enc", d_in, d_sae).T.contiguous(), "W_dec": take("W_dec", d_sae, d_out)}
-    p |= {"b_dec": take("b_dec", d_out)}
-    p |= {name: take(name, d_sae) for name in (GATED if architecture == "gated" else ("b_enc",))}
-    if "skip" in architecture:
-        p["W_skip"] = take("W_skip", d_out, d_in)
-    threshold_F = _threshold(architecture, held, d_sae, dtype)
-    activation = "jumprelu" if threshold_F is not None else {"standard": "relu"}.get(architecture, architecture)
+    p = _parameters(architecture, held, (d_in, d_sae, d_out), dtype)
     plain = Plain(
-        activation="relu" if activation in _TRANSCODERS else activation,
-        p=p if threshold_F is None else p | {"threshold": threshold_F},
-        subtract_b_dec=not transcoder and fields.flag("apply_b_dec_to_input", True),
+        activation=_activation(architecture),
+        p=p,
+        subtract_b_dec=not transcoder and fields.flag("apply_b_dec_to_input"),
         k=_k(fields, d_sae) if architecture in ("topk", "abstopk") else 0,
         transcoder=transcoder,
     )
@@ -133,18 +130,40 @@ def _plain(fields: Fields, held: Held) -> Plain:
     return _rescaled(fields, plain) if architecture in ("topk", "abstopk", *_BY_THRESHOLD) else plain
 
 
+def _activation(architecture: str) -> Activation:
+    if architecture in _BY_THRESHOLD or architecture.startswith("jumprelu"):
+        return "jumprelu"
+    known: dict[str, Activation] = {"topk": "topk", "abstopk": "abstopk", "gated": "gated"}
+    return known.get(architecture, "relu")
+
+
+def _parameters(architecture: str, held: Held, sizes: tuple[int, int, int], dtype: torch.dtype) -> Parameters:
+    """By our names, feature-major."""
+    d_in, d_sae, d_out = sizes
+    shapes: dict[str, tuple[int, ...]] = {"W_enc": (d_in, d_sae), "W_dec": (d_sae, d_out), "b_dec": (d_out,)}
+    shapes |= dict.fromkeys(GATED if architecture == "gated" else ("b_enc",), (d_sae,))
+    if "skip" in architecture:
+        shapes["W_skip"] = (d_out, d_in)
+    p = {name: held.take(name, *shape, dtype=dtype) for name, shape in shapes.items()}
+    p["W_enc"] = p["W_enc"].T.contiguous()
+    threshold_F = _threshold(architecture, held, d_sae, dtype)
+    return p if threshold_F is None else p | {"threshold": threshold_F}
+
+
 def _checked(fields: Fields) -> str:
-    """The architecture; nothing is asked for that would not be done."""
+    """The architecture; nothing is asked for that would not be done, and no flag of another one is left over."""
     architecture = fields.text("architecture")
     if architecture in _NOT:
         raise fields.wrong("architecture", f"which husai does not read: {_NOT[architecture]}")
     fields.one_of("architecture", (*_SAES, *_BY_THRESHOLD, *_TRANSCODERS))
+    if "k" in fields.values and architecture not in ("topk", "abstopk", *_BY_THRESHOLD):
+        raise fields.wrong("k", f"which {architecture} does not have: name the right architecture, or remove k")
     normalise = fields.one_of("normalize_activations", ("none", *_NORMALISED), "none")
     if normalise != "none":
         raise fields.wrong("normalize_activations", f"which husai does not read: {_NORMALISED[normalise]}")
     reshape = fields.one_of("reshape_activations", ("none", "hook_z"), "none")
     if architecture in _TRANSCODERS:
-        if fields.flag("apply_b_dec_to_input", True):
+        if fields.flag("apply_b_dec_to_input"):
             raise fields.wrong("apply_b_dec_to_input", "but b_dec of a transcoder belongs to its output")
         if reshape != "none":
             raise fields.wrong("reshape_activations", "which transcoders do not do")

@@ -3,9 +3,10 @@
     pre = relu(encoder(x - b_dec)), without b_dec if `transcode`;   f = the k largest of pre
     y = f W_dec + b_dec (+ x W_skip^T);   W_dec [F, D] as it is
 
-`multi_topk` is about training: `encode` keeps k (the `sae_out` of its forward is left over from a loss on 4 k). A skip connection without `transcode` is a skip transcoder whose b_dec is folded into
-b_enc: the same function. `num_latents = 0` stands for d_in * expansion_factor. Read off sparsify 1.3 (`sparse_coder.py`,
-`fused_encoder.py`); its `groupmax`, one latent of each of k groups, is nothing that husai has.
+`multi_topk` is about training: `encode` keeps k (the `sae_out` of its forward is left over from a loss on 4 k). A skip
+connection without `transcode` is a skip transcoder whose b_dec is folded into b_enc: the same function. `num_latents = 0`
+stands for d_in * expansion_factor. `groupmax`, one latent of each of k groups, is nothing that husai has. Read off
+sparsify 1.3 (`sparse_coder.py`, `fused_encoder.py`).
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ def write(sae: SAE, folder: Path, origin: Origin) -> None:
     plain = plain_of(sae, "sparsify")
     if plain.activation != "topk":
         raise UserError(
-            f"sparsify has TopK only, and this is {sae.config.kind}: nothing was written. Use --to saelens or --to husai"
+            f"sparsify has TopK only, not {sae.config.kind}: nothing was written. Use --to saelens or --to husai"
         )
     if plain.d_in != plain.d_out:
         raise UserError(

@@ -1,4 +1,4 @@
-"""A state dict in the container of `torch.save`, for tools that open nothing else. `docs/adr/0008` says why this exists.
+"""A state dict in the container of `torch.save`, for tools that open nothing else: `docs/adr/0008` says why.
 
     archive/data.pkl       a stream of opcodes that builds the dict; arrays are named in it, not held
     archive/byteorder      little
