@@ -1,4 +1,4 @@
-"""Folders of other tools against what their own classes computed from them (`vectors/`, written by `make_vectors.py`)."""
+"""Folders of other tools against what their own classes computed from them: `vectors/`, by `make_vectors.py`."""
 
 from __future__ import annotations
 

@@ -4,8 +4,8 @@
     y = f W_dec + b_dec (+ x W_skip^T);   W_dec [F, D] as it is
 
 `multi_topk` is about training: `encode` keeps k (the `sae_out` of its forward is left over from a loss on 4 k). A skip
-connection without `transcode` is a skip transcoder whose b_dec is folded into b_enc: the same function. `num_latents = 0`
-stands for d_in * expansion_factor. `groupmax`, one latent of each of k groups, is nothing that husai has. Read off
+connection without `transcode` is a skip transcoder whose b_dec is folded into b_enc: the same function. `num_latents`
+of 0 stands for d_in * expansion_factor. `groupmax`, one latent of each of k groups, is nothing that husai has. Read off
 sparsify 1.3 (`sparse_coder.py`, `fused_encoder.py`).
 """
 
