@@ -41,8 +41,8 @@ def test_thresholds_as_values_give_the_same_codes_and_slopes() -> None:
     in_value, _ = architecture(VALUE).objective(VALUE, q, Batch.of(x, dead))
     for term in ("mse", "l0"):
         assert in_log[term].item() == pytest.approx(in_value[term].item(), rel=1e-12)
-        (a,) = torch.autograd.grad(in_log[term], [p["log_threshold"]])
-        (b,) = torch.autograd.grad(in_value[term], [q["threshold"]])
+        (a,) = torch.autograd.grad(in_log[term], [p["log_threshold"]], retain_graph=True)
+        (b,) = torch.autograd.grad(in_value[term], [q["threshold"]], retain_graph=True)
         assert torch.allclose(a, b * p["log_threshold"].exp(), rtol=1e-10)
         assert (a != 0).any()
 
@@ -62,6 +62,18 @@ def test_a_threshold_that_no_logarithm_gives_is_kept_exactly(threshold: float, t
     f = again.encode(rows())
     assert torch.equal(f, sae.encode(rows())) and (f >= 0).all()
     assert f[f > 0].min() > threshold
+
+
+def test_a_latent_opens_one_float_above_its_threshold() -> None:
+    """Few floats are the exponential of a float: kept as logarithms, some of these would open elsewhere."""
+    t_F = torch.rand(F, generator=torch.Generator().manual_seed(3)) * 5
+    t_F[0] = 0.0
+    p = {"W_enc": torch.eye(F), "b_enc": torch.zeros(F), "W_dec": torch.eye(F), "b_dec": torch.zeros(F)}
+    above_F = torch.nextafter(t_F, torch.full((F,), torch.inf))
+    for x_F, expected_F in ((t_F, torch.zeros(F)), (above_F, above_F)):
+        f = architecture(VALUE).encode(VALUE, p | {"threshold": t_F}, x_F[None]).dense()[0]
+        assert torch.equal(f, expected_F)
+    assert not torch.equal(t_F.log().exp(), t_F)
 
 
 @pytest.mark.parametrize("kind", [TranscoderConfig, SkipTranscoderConfig])

@@ -180,6 +180,17 @@ def test_files_may_be_given_instead_of_folders(tmp_path: Path) -> None:
         assert (husai.load(VECTORS / name).encode(told["x"]) - told["f"]).abs().max() <= BOUND
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e300])
+def test_values_that_are_no_floats_name_the_file_and_the_tensor(value: float, tmp_path: Path) -> None:
+    folder = copied("sparsify-topk", tmp_path)
+    weights = load_file(folder / "sae.safetensors")
+    bias = weights["encoder.bias"].double()
+    bias[3] = value
+    save_file(weights | {"encoder.bias": bias}, folder / "sae.safetensors")
+    with pytest.raises(UserError, match=r"sae\.safetensors: encoder\.bias holds NaN or infinite values"):
+        husai.load(folder)
+
+
 def test_a_factor_of_ones_is_left_out_and_any_other_refused(tmp_path: Path) -> None:
     folder = copied("saelens-standard", tmp_path)
     weights = load_file(folder / "sae_weights.safetensors")

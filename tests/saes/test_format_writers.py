@@ -137,6 +137,7 @@ def test_the_stream_in_ae_pt_names_nothing_but_what_rebuilds_tensors(tmp_path: P
     folder = convert(random_sae("matryoshka"), tmp_path / "sae", "dictionary_learning")
     with zipfile.ZipFile(folder / "ae.pt") as archive:
         assert all(member.compress_type == zipfile.ZIP_STORED for member in archive.infolist())
+        assert all(member.date_time == (1980, 1, 1, 0, 0, 0) for member in archive.infolist()), "bytes know no date"
         stream = archive.read("archive/data.pkl")
     opcodes = list(pickletools.genops(stream))
     assert {op.name for op, _, _ in opcodes} <= OPCODES
