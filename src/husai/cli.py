@@ -261,6 +261,28 @@ def compare(
     _answer(data) if as_json else print(text)
 
 
+@app.command(epilog="Example: husai convert results/nodes/stack-3f2a my-sae --to saelens --seed 0")
+def convert(
+    source: Annotated[str, typer.Argument(metavar="SRC", help="Folder or file of an SAE, of any known tool.")],
+    folder: Annotated[Path, typer.Argument(metavar="DST", help="New folder.")],
+    to: Annotated[str, typer.Option(help="saelens, dictionary_learning, sparsify or husai.")],
+    seed: Annotated[int | None, typer.Option(min=0, help="Which one, where SRC holds several.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write an SAE in the format of another tool: exactly the same function, or refused with the reason."""
+    from husai.saes.formats.convert import convert_path
+
+    with _shown(as_json):
+        done = convert_path(source, folder, to, seed)
+    if as_json:
+        _answer(
+            {"folder": str(folder), "tool": to, "files": done.files, "from": done.loaded.tool, "seed": done.loaded.seed}
+        )
+        return
+    print(f"{done.loaded.name} ({done.loaded.tool}) as {to}: {', '.join(done.files)}")
+    print(folder)
+
+
 Run_ = Annotated[str, typer.Argument(metavar="RUN", help="A run folder, the start of its id, or a study's name.")]
 
 

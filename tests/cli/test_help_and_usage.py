@@ -11,7 +11,7 @@ import pytest
 from husai.recipes import RECIPES
 
 COMMANDS = (
-    *("run", "studies", "capture", "train", "stability", "compare"),
+    *("run", "studies", "capture", "train", "stability", "compare", "convert"),
     *("show", "features", "report", "audit", "doctor"),
 )
 

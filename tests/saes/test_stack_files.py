@@ -126,6 +126,29 @@ def test_a_truncated_or_foreign_file_is_refused(tmp_path: Path) -> None:
         load_stack(path)
 
 
+@pytest.mark.parametrize("seeds", ["", "x", "{}", "[]", "3", '["a", 4]', "[true, 4]", "[0, 4.0]", "[" * 100_000])
+def test_seeds_that_are_not_readable_are_refused(seeds: str, tmp_path: Path) -> None:
+    path = made(CONFIGS[0]).save(tmp_path / "stack.safetensors")
+    save_arrays(path, load_arrays(path), read_metadata(path) | {"seeds": seeds})
+    with pytest.raises(UserError, match="the seeds in its metadata are not readable"):
+        load_stack(path)
+
+
+@pytest.mark.parametrize("name", ["scaling__mean", "scaling__factor"])
+@pytest.mark.parametrize("wrong", [np.ones((8, 1)), np.full(8, np.nan), np.ones(8, np.int64)])
+def test_a_scaling_that_does_not_fit_is_refused(name: str, wrong: np.ndarray, tmp_path: Path) -> None:
+    path = made(CONFIGS[0]).save(tmp_path / "stack.safetensors")
+    floats = wrong.astype(np.float32) if name == "scaling__mean" and wrong.dtype.kind == "f" else wrong
+    with pytest.raises(UserError, match=r"scaling\.mean and scaling\.factor are not finite numbers for each column"):
+        load_stack(changed(path, **{name: floats}))
+
+
+def test_a_stack_holds_single_precision(tmp_path: Path) -> None:
+    path = made(CONFIGS[0]).save(tmp_path / "stack.safetensors")
+    with pytest.raises(UserError, match="W_dec holds float16, not float32"):
+        load_stack(changed(path, W_dec=load_arrays(path)["W_dec"].astype(np.float16)))
+
+
 def test_k_must_be_sparse() -> None:
     for config in (c for c in CONFIGS if "k" in type(c).model_fields and "experts" not in type(c).model_fields):
         with pytest.raises(UserError, match="k = 8 is not sparse for d_in = 8"):

@@ -9,8 +9,9 @@ with L0 the mean number of latents above their threshold and V = mean_b ||x - me
 
     d f / d theta = -theta / bandwidth [|z - theta| < bandwidth / 2];   d [z > theta] / d theta = -1 / bandwidth [same]
 
-and z gets d f / d z = [z > theta] and nothing from L0. theta is kept as its logarithm, so that it stays positive.
-Rows there have mean square norm 1, here d_in: `threshold` and `bandwidth` are in units of sqrt(d_in).
+and z gets d f / d z = [z > theta] and nothing from L0. theta is kept as its logarithm, so that it stays positive;
+with `threshold_as = value` as itself, for SAEs of other tools: 0 has no logarithm, and few floats are the exponential
+of one. Rows there have mean square norm 1, here d_in: `threshold` and `bandwidth` are in units of sqrt(d_in).
 """
 
 from __future__ import annotations
@@ -26,30 +27,39 @@ from husai.saes.codes import Codes, DenseCodes, decode
 from husai.saes.config import JumpReluConfig
 from husai.saes.parameters import Parameters, core_shapes, initial, pre_activations, squared_error
 
+_NAMES = {"log": "log_threshold", "value": "threshold"}
+
 
 def shapes(config: JumpReluConfig, d_in: int) -> Shapes:
-    """The core and `log_threshold` [F]."""
-    return core_shapes(config.d_sae, d_in) | {"log_threshold": (config.d_sae,)}
+    """The core and `log_threshold` [F], or `threshold` [F]."""
+    return core_shapes(config.d_sae, d_in) | {_NAMES[config.threshold_as]: (config.d_sae,)}
+
+
+def threshold(config: JumpReluConfig, p: Parameters) -> Tensor:
+    """[F]: theta, however it is kept."""
+    kept_F = p[_NAMES[config.threshold_as]]
+    return kept_F.exp() if config.threshold_as == "log" else kept_F
 
 
 def init(config: JumpReluConfig, d_in: int, generator: torch.Generator, rows_ND: Tensor | None) -> Parameters:
     """Unit Gaussian decoder rows, tied encoder by default, biases 0, equal thresholds."""
-    start = math.log(config.threshold * math.sqrt(d_in))
+    theta = config.threshold * math.sqrt(d_in)
+    start = math.log(theta) if config.threshold_as == "log" else theta
     return initial(d_in, config.d_sae, config.tied_init, generator) | {
-        "log_threshold": torch.full((config.d_sae,), start)
+        _NAMES[config.threshold_as]: torch.full((config.d_sae,), start)
     }
 
 
 def encode(config: JumpReluConfig, p: Parameters, x_BD: Tensor) -> DenseCodes:
     """Pre-activations above their threshold."""
     z_BF = pre_activations(p, x_BD, config.subtract_b_dec).relu()
-    return DenseCodes(z_BF * (z_BF > p["log_threshold"].exp()))
+    return DenseCodes(z_BF * (z_BF > threshold(config, p)))
 
 
 def objective(config: JumpReluConfig, p: Parameters, batch: Batch) -> tuple[Terms, Codes]:
     """`mse` and `l0`."""
     z_BF = pre_activations(p, batch.x_BD, config.subtract_b_dec).relu()
-    theta_F, width = p["log_threshold"].exp(), config.bandwidth * math.sqrt(batch.x_BD.shape[1])
+    theta_F, width = threshold(config, p), config.bandwidth * math.sqrt(batch.x_BD.shape[1])
     codes = DenseCodes(_Jump.apply(z_BF, theta_F, width))
     L0 = _Step.apply(z_BF.detach(), theta_F, width).sum(-1).mean()
     excess = L0 if config.l0_target is None else (L0 / config.l0_target - 1).square()

@@ -79,14 +79,32 @@ def load_stack(path: Path) -> SAEStack:
         raise UserError(f"{path} is not a husai stack (no format mark in its metadata): give the file a run wrote")
     arrays = load_arrays(path)
     config = _read_config(path, meta)
-    seeds = tuple(json.loads(meta.get("seeds", "[]")))
-    mean, factor = arrays.pop("scaling.mean", None), arrays.pop("scaling.factor", None)
-    if mean is None or factor is None:
-        raise UserError(f"{path}: the scaling is missing; it was changed after it was written")
+    seeds = _read_seeds(path, meta)
+    mean, factor = _read_scaling(path, arrays)
     _check(path, config, len(seeds), mean.shape[0], arrays)
     parameters = {name: torch.from_numpy(array) for name, array in arrays.items()}
     number = float(factor[0]) if factor.size == 1 else torch.from_numpy(factor.astype(np.float32))
     return SAEStack(config, seeds, parameters, torch.from_numpy(mean), number, meta.get("hook_name", ""))
+
+
+def _read_seeds(path: Path, meta: dict[str, str]) -> tuple[int, ...]:
+    try:
+        seeds = json.loads(meta.get("seeds", ""))
+    except (ValueError, RecursionError):
+        seeds = None
+    if not isinstance(seeds, list) or not seeds or not all(type(seed) is int for seed in seeds):
+        raise UserError(f"{path}: the seeds in its metadata are not readable")
+    return tuple(seeds)
+
+
+def _read_scaling(path: Path, arrays: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    mean, factor = arrays.pop("scaling.mean", None), arrays.pop("scaling.factor", None)
+    if mean is None or factor is None:
+        raise UserError(f"{path}: the scaling is missing; it was changed after it was written")
+    fits = mean.ndim == factor.ndim == 1 and factor.size in (1, mean.size) and mean.dtype == np.float32
+    if not fits or factor.dtype != np.float64 or not np.isfinite(mean).all() or not np.isfinite(factor).all():
+        raise UserError(f"{path}: scaling.mean and scaling.factor are not finite numbers for each column")
+    return mean, factor
 
 
 def _read_config(path: Path, meta: dict[str, str]) -> AnySAEConfig:
@@ -104,5 +122,7 @@ def _check(path: Path, config: AnySAEConfig, seeds: int, d_in: int, arrays: dict
     for name, array in arrays.items():
         if array.shape != (seeds, *shapes[name]):
             raise UserError(f"{path}: {name} has shape {array.shape}, expected {(seeds, *shapes[name])}")
+        if array.dtype != np.float32:
+            raise UserError(f"{path}: {name} holds {array.dtype}, not float32")
         if not np.isfinite(array).all():
             raise UserError(f"{path}: {name} holds NaN or infinite values")

@@ -4,7 +4,8 @@
     loss = mean_b ||y - y_hat||^2 + AuxK (see `aux.py`, on y)
 
 x and y are the first and the last columns of a row. `b_dec` lives where y does, so it is not taken off x. W_skip [O, D]
-starts at zero.
+starts at zero. Other tools train transcoders with f = relu(pre) or f = relu(pre) [pre > threshold]; such ones can be
+read and used (`activation`), but are not trained here.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from torch import Tensor
 from husai.errors import UserError
 from husai.saes.architecture import Architecture, Batch, Shapes, Terms
 from husai.saes.aux import aux_term, keep_largest
-from husai.saes.codes import Codes, SparseCodes, decode
+from husai.saes.codes import Codes, DenseCodes, SparseCodes, decode
 from husai.saes.config import TranscoderConfig
 from husai.saes.parameters import Parameters, pre_activations, squared_error, unit_rows
 
@@ -27,10 +28,11 @@ def split(config: TranscoderConfig, rows: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def shapes(config: TranscoderConfig, width: int) -> Shapes:
-    """The core with its two widths."""
+    """The core with its two widths; with `threshold` [F] where codes are those of a JumpReLU."""
     d_in, d_out = config.widths(width)
     F = config.d_sae
-    return {"W_enc": (F, d_in), "b_enc": (F,), "W_dec": (F, d_out), "b_dec": (d_out,)}
+    core: Shapes = {"W_enc": (F, d_in), "b_enc": (F,), "W_dec": (F, d_out), "b_dec": (d_out,)}
+    return core | {"threshold": (F,)} if config.activation == "jumprelu" else core
 
 
 def skip_shapes(config: TranscoderConfig, width: int) -> Shapes:
@@ -58,9 +60,12 @@ def skip_init(config: TranscoderConfig, width: int, generator: torch.Generator, 
     return init(config, width, generator, rows_ND) | {"W_skip": torch.zeros(skip_shapes(config, width)["W_skip"])}
 
 
-def encode(config: TranscoderConfig, p: Parameters, x_BD: Tensor) -> SparseCodes:
-    """The k largest of relu(pre) in each row."""
-    return keep_largest(pre_activations(p, x_BD, subtract_b_dec=False).relu(), config.k)
+def encode(config: TranscoderConfig, p: Parameters, x_BD: Tensor) -> Codes:
+    """The k largest of relu(pre) in each row, or what another activation leaves of them."""
+    z_BF = pre_activations(p, x_BD, subtract_b_dec=False).relu()
+    if config.activation == "topk":
+        return keep_largest(z_BF, config.k)
+    return DenseCodes(z_BF if config.activation == "relu" else z_BF * (z_BF > p["threshold"]))
 
 
 def skip_decode(config: TranscoderConfig, p: Parameters, codes: Codes, x_BD: Tensor) -> Tensor:
@@ -88,7 +93,7 @@ def fold(config: TranscoderConfig, p: Parameters, mean: Tensor, factor: float | 
     factor_x, factor_y = (part.double() for part in split(config, torch.as_tensor(factor).expand_as(mean)))
     wide = {name: tensor.double() for name, tensor in p.items()}
     W_enc = wide["W_enc"] * factor_x
-    folded = {"W_enc": W_enc, "b_enc": wide["b_enc"] - W_enc @ mean_x, "W_dec": wide["W_dec"] / factor_y}
+    folded = wide | {"W_enc": W_enc, "b_enc": wide["b_enc"] - W_enc @ mean_x, "W_dec": wide["W_dec"] / factor_y}
     b_dec = wide["b_dec"] / factor_y + mean_y
     if "W_skip" in p:
         folded["W_skip"] = wide["W_skip"] * factor_x / factor_y[:, None]

@@ -14,6 +14,9 @@ class TranscoderConfig(KConfig):
 
     kind: Literal["transcoder"] = "transcoder"
     d_out: int | None = Field(default=None, ge=1, description="width of the output hook; none: half of a row")
+    activation: Literal["topk", "relu", "jumprelu"] = Field(
+        default="topk", description="of the codes; all but topk are for transcoders that another tool trained"
+    )
     tied_init: bool = Field(default=False, description="W_enc starts as the transpose of W_dec, where widths are equal")
     subtract_b_dec: bool = Field(default=False, description="b_dec belongs to the output hook: only false makes sense")
 

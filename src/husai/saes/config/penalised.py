@@ -26,6 +26,9 @@ class JumpReluConfig(CommonConfig):
     l0_target: float | None = Field(default=None, gt=0, description="L0 to be held; none: the penalty is linear in L0")
     threshold: float = Field(default=1e-3, gt=0, description="of every latent at step 0")
     bandwidth: float = Field(default=1e-3, gt=0, description="width of the rectangle that gives thresholds a slope")
+    threshold_as: Literal["log", "value"] = Field(
+        default="log", description="how thresholds are kept; as their value where another tool trained them"
+    )
 
 
 class GatedConfig(CommonConfig):

@@ -58,6 +58,8 @@ def _check_groups(config: GBAConfig) -> list[str]:
 def _of_one_code(config: AnySAEConfig, width: int) -> tuple[int, int]:
     """(d_in, d_sae) among which a code chooses, for rows of `width` columns."""
     if isinstance(config, TranscoderConfig):
+        if config.activation != "topk":
+            raise UserError(f"activation = {config.activation}: husai trains transcoders with topk alone; leave it out")
         d_in, d_out = config.widths(width)
         if min(d_in, d_out) < 1:
             raise UserError(f"d_out = {d_out} leaves {d_in} columns to read: capture two hooks, or lower d_out")

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from husai.errors import UserError
-from husai.saes.formats import husai_run
+from husai.saes.formats import dictionary_learning, gemma_scope, husai_run, saelens, sparsify
 from husai.saes.sae import SAE
 from husai.store.layout import RECORD
 
@@ -36,6 +36,12 @@ class Reader:
 # Asked in this order; the first that recognises a path reads it.
 READERS: tuple[Reader, ...] = (
     Reader("husai", husai_run.LOOKS_LIKE, husai_run.recognises, husai_run.read, husai_run.read_seeds),
+    Reader("SAELens", saelens.LOOKS_LIKE, saelens.recognises, saelens.read),
+    Reader(
+        "dictionary_learning", dictionary_learning.LOOKS_LIKE, dictionary_learning.recognises, dictionary_learning.read
+    ),
+    Reader("sparsify", sparsify.LOOKS_LIKE, sparsify.recognises, sparsify.read),
+    Reader("Gemma Scope", gemma_scope.LOOKS_LIKE, gemma_scope.recognises, gemma_scope.read),
 )
 
 
