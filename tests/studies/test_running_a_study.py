@@ -12,7 +12,7 @@ from husai import events
 from husai.errors import Interrupted, UserError
 from husai.store.index import Results
 from husai.store.layout import is_complete, locked, read_record
-from husai.studies import runner
+from husai.studies import computing
 from husai.studies.executors.local import Failure
 from husai.studies.executors.process import WorkerDied
 from husai.studies.ledger import Ledger
@@ -61,8 +61,8 @@ def test_each_arm_is_trained_until_it_has_converged_on_every_source(tmp_path, st
         return SimpleNamespace(trained=trained | {("gaussian", arm): SimpleNamespace(converged=True) for arm in slow})
 
     monkeypatch.setattr("husai.studies.runner.conclude", conclude)
-    monkeypatch.setattr(run, "_nodes", lambda nodes, ledger: None)
-    made, _ = run._until_converged(Ledger(tmp_path))
+    monkeypatch.setattr(computing.Computing, "nodes", lambda self, nodes: None)
+    made, _ = run._until_converged(computing.Computing(run.results, 1, Ledger(tmp_path)))
     assert seen == tried and tuple(made.budgets.values()) == tried[-1]
 
 
@@ -138,7 +138,7 @@ def failing(error: Exception):
 
 def test_a_dead_worker_is_one_line_and_stands_in_the_ledger(tmp_path, study, monkeypatch):
     died = WorkerDied("a worker process died (killed, or out of memory)")
-    monkeypatch.setattr(runner, "LocalExecutor", failing(died))
+    monkeypatch.setattr(computing, "LocalExecutor", failing(died))
     with pytest.raises(UserError) as caught:
         Run(study, tmp_path).start()
     ledger = Ledger(tmp_path / "experiments" / "tiny")
@@ -153,7 +153,9 @@ def test_a_dead_worker_is_one_line_and_stands_in_the_ledger(tmp_path, study, mon
 
 
 def test_an_interruption_says_how_to_go_on_and_is_no_failure(tmp_path, study, monkeypatch):
-    monkeypatch.setattr(runner, "LocalExecutor", failing(Interrupted("stopped; run the same command again to go on")))
+    monkeypatch.setattr(
+        computing, "LocalExecutor", failing(Interrupted("stopped; run the same command again to go on"))
+    )
     with pytest.raises(Interrupted, match="run the same command again"):
         Run(study, tmp_path).start()
     kinds = {e["event"] for e in Ledger(tmp_path / "experiments" / "tiny").events()}

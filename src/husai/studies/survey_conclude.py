@@ -75,8 +75,7 @@ def conclude_survey(
 
 
 def _scope(e: ArmEvidence, **more: str) -> dict[str, str]:
-    asked = {} if e.arm.l0 is None else {"requested_l0": f"{e.arm.l0:g}"}
-    return {"setting": e.setting.name, "arm": e.arm.name} | asked | more
+    return {"setting": e.setting.name, "arm": e.arm.name} | more
 
 
 def _measurements(found: _Judged, margin: float) -> list[Measurement]:
@@ -106,8 +105,7 @@ def _excesses(e: ArmEvidence, margin: float) -> list[Measurement]:
             leveled = None if estimate is None else at_level(estimate, level)
             made.append(_known("excess", leveled, "cosine, on the source less on the control", scope, null=control))
     least = e.least_excess()
-    scope = _scope(e, control="least")
-    made.append(_known("least_excess", least, "cosine, over the control that leaves least", scope, better=True))
+    made.append(_known("least_excess", least, "cosine, over the control that leaves least", _scope(e), better=True))
     return made
 
 

@@ -157,7 +157,7 @@ def _with_one_bias(config: AnySAEConfig, core: Parameters, p: Parameters) -> Pla
     if isinstance(config, BatchSelectConfig) and bool(p["threshold_batches"]):
         return Plain("jumprelu", core | {"threshold": p["threshold"].expand(len(p["b_enc"])).clone()}, subtract)
     if isinstance(config, BatchSelectConfig) or config.kind in _TOPK:  # without a threshold yet, the k largest
-        return Plain("topk", core, subtract, getattr(config, "k", 0))
+        return Plain("topk", core, subtract, max(1, round(getattr(config, "k", 0))))
     if config.kind == "abstopk":
         return Plain("abstopk", core, subtract, config.k)
     if config.kind in _RELU:
