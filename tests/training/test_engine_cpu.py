@@ -12,6 +12,7 @@ from husai.errors import UserError
 from husai.saes.architecture import Batch
 from husai.saes.config import (
     AbsTopKConfig,
+    AlignedConfig,
     AnySAEConfig,
     ReluL1Config,
     SkipTranscoderConfig,
@@ -82,6 +83,7 @@ OTHERS: list[AnySAEConfig] = [
     TopKConfig(d_sae=40, k=3, decorrelation=0.7, aux_k=5, dead_after=100),
     TranscoderConfig(d_sae=40, k=3, d_out=5, aux_k=5, dead_after=100),
     SkipTranscoderConfig(d_sae=40, k=3, d_out=5, aux_k=5, dead_after=100, decorrelation=0.2),
+    AlignedConfig(d_sae=40, k=3, aux_k=5, dead_after=100),
 ]
 
 
@@ -107,6 +109,8 @@ def test_gradients_of_other_options_equal_float64_autograd(config: AnySAEConfig)
         *OTHERS,
         TopKConfig(d_sae=40, k=3, decoder_norm="projected"),
         TranscoderConfig(d_sae=40, k=3, d_out=5, decoder_norm="projected", freeze="encoder"),
+        AlignedConfig(d_sae=40, k=3, freeze="decoder"),
+        AlignedConfig(d_sae=40, k=3, decoder_norm="projected", aux_k=5, dead_after=100),
     ],
     ids=lambda c: f"{c.kind}-{c.model_dump(exclude_defaults=True)}",
 )
@@ -163,6 +167,31 @@ def test_a_seed_gets_the_same_bits_in_a_stack_alone_and_with_any_threads(seeds, 
     for name in stack.parameters:
         assert torch.equal(stack.parameters[name][last], alone.parameters[name][0]), name
         assert torch.equal(stack.v[name][last], alone.v[name][0]), name
+
+
+@pytest.mark.parametrize("config", OTHERS, ids=lambda c: f"{c.kind}-{c.model_dump(exclude_defaults=True)}")
+@pytest.mark.parametrize("shared", [True, False])
+def test_other_options_give_a_seed_the_same_bits_in_a_stack_alone_and_with_any_threads(
+    config: AnySAEConfig, shared: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three seeds on three lanes, side by side or sharing them; then the last of them alone, on one lane."""
+    monkeypatch.setattr("husai.training.engines.cpu.SIDE_BY_SIDE", 0 if shared else 2**24)
+    monkeypatch.setattr("husai.training.engines.screening.LARGEST_TILE", 256)  # several tiles
+    config = config.model_copy(update={"d_sae": 560})  # several blocks of latents
+    training, stack, alone = TrainingConfig(batch=600), state(config, 13, (0, 1, 2)), state(config, 13, (0, 1, 2))
+    for group in (alone.parameters, alone.m, alone.v):
+        for name in group:
+            group[name] = group[name][2:].clone()
+    alone.last_fired_SF = alone.last_fired_SF[2:].clone()
+    together, solo = CpuEngine(config, training, threads=3), CpuEngine(config, training, threads=1, rounded=False)
+    for step in range(5):
+        x = rows(3, 600, 13, seed=step)
+        terms, own = together.step(stack, x, 1e-2), solo.step(alone, x[2:].clone(), 1e-2)
+        assert {n: float(t) for n, t in terms[2].items()} == {n: float(t) for n, t in own[0].items()}
+    for name in stack.parameters:
+        assert torch.equal(stack.parameters[name][2], alone.parameters[name][0]), name
+        assert torch.equal(stack.v[name][2], alone.v[name][0]), name
+    assert torch.equal(stack.last_fired_SF[2], alone.last_fired_SF[0])
 
 
 def test_large_seeds_take_turns_and_get_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:

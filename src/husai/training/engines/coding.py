@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from husai.saes.config import AbsTopKConfig, AnySAEConfig, SkipTranscoderConfig, TopKConfig, TranscoderConfig
+from husai.saes.config import (
+    AbsTopKConfig,
+    AlignedConfig,
+    AnySAEConfig,
+    SkipTranscoderConfig,
+    TopKConfig,
+    TranscoderConfig,
+)
 from husai.training.coupling.coupling import Coupling
 from husai.training.engines.kernels.latents import FREE, PROJECTED, UNIT
 
@@ -17,14 +24,16 @@ class Coding:
 
     `centred`: pre-activations are taken of x - b_dec. `signed`: the k of largest absolute value. `split`: width of what
     is encoded, where a row holds more than that. `skip`: a dense path beside. `song_l1`: see `objective.py`.
+    `aligned`: the encoder follows the decoder after each step.
     """
 
-    config: TopKConfig | AbsTopKConfig | TranscoderConfig
+    config: TopKConfig | AbsTopKConfig | TranscoderConfig | AlignedConfig
     k: int
     d_sae: int
     centred: bool
     signed: bool = False
     song_l1: float | None = None
+    aligned: bool = False
 
     @property
     def norm(self) -> int:
@@ -54,6 +63,8 @@ def coding(config: AnySAEConfig, coupling: Coupling | None) -> Coding | str:
         return Coding(config, config.k, config.d_sae, centred=False)
     if isinstance(config, AbsTopKConfig):
         return Coding(config, config.k, config.d_sae, config.subtract_b_dec, signed=True)
+    if isinstance(config, AlignedConfig):
+        return Coding(config, config.k, config.d_sae, config.subtract_b_dec, aligned=True)
     if isinstance(config, TopKConfig):
         return Coding(config, config.k, config.d_sae, config.subtract_b_dec, song_l1=config.song_l1)
     return WHY.get(config.kind, f"{config.kind} has no fixed number of active latents")
@@ -75,7 +86,6 @@ WHY = {
     "batchtopk": "batchtopk selects over the whole batch, so rows have no fixed number of active latents",
     "matryoshka": "matryoshka selects over the whole batch, so rows have no fixed number of active latents",
     "archetypal": "the decoder of archetypal is made of mixtures and relaxations, which are dense",
-    "aligned": "the encoder of aligned is turned after every step",
     "random": "random is not trained",
     "hierarchical_topk": "every level of hierarchical_topk leaves a residual of its own",
     "matching_pursuit": "matching_pursuit is k dense products in a row, each of what the one before left",

@@ -235,8 +235,8 @@ class SeedStep:
         update_latents(
             first, last, space.x_BD, space.main.gradient, scratch.lists.fill(space.main, first, last), coded.gradient,
             scratch.aux_lists.lists, place_F, int(place), space.x_BD.dtype.type(weight), seed.W_enc, seed.b_enc,
-            seed.W_dec, seed.last_fired_F, rows_seen, self.coding.trained, self.coding.norm, more_FO, adam,
-            scratch.row, space.pull_ND,
+            seed.W_dec, seed.last_fired_F, rows_seen, self.coding.trained, self.coding.norm, self.coding.aligned,
+            more_FO, adam, scratch.row, space.pull_ND,
         )  # fmt: skip
         if seed.screen.rounded is not None:
             seed.screen.rounded.fill(seed.W_enc[0], first, last)
