@@ -14,8 +14,11 @@ from husai.saes.config import (
     AbsTopKConfig,
     AlignedConfig,
     AnySAEConfig,
+    ExpertTopKConfig,
+    GlobalMaskConfig,
     ReluL1Config,
     SkipTranscoderConfig,
+    SwitchConfig,
     TopKConfig,
     TranscoderConfig,
 )
@@ -45,7 +48,11 @@ def state(
     for group in (made.parameters, made.m, made.v):
         for name in group:
             group[name] = group[name].to(dtype)
-    for name in ("b_enc", "b_dec"):  # away from the zeros where mistakes of sign do not show
+    for name in {
+        "b_enc",
+        "b_dec",
+        "b_router",
+    } & made.parameters.keys():  # away from the zeros where mistakes of sign do not show
         made.parameters[name] += 0.1 * torch.randn(made.parameters[name].shape, generator=generator, dtype=dtype)
     return made
 
@@ -84,6 +91,10 @@ OTHERS: list[AnySAEConfig] = [
     TranscoderConfig(d_sae=40, k=3, d_out=5, aux_k=5, dead_after=100),
     SkipTranscoderConfig(d_sae=40, k=3, d_out=5, aux_k=5, dead_after=100, decorrelation=0.2),
     AlignedConfig(d_sae=40, k=3, aux_k=5, dead_after=100),
+    SwitchConfig(d_sae=40, k=3, balance=0.7, entropy=-0.3, aux_k=5, dead_after=100),
+    SwitchConfig(d_sae=40, k=3, balance=0.0, subtract_b_dec=False, decorrelation=0.2),
+    ExpertTopKConfig(d_sae=40, k=3, experts=5, active_experts=2, entropy=0.2),
+    GlobalMaskConfig(d_sae=40, k=7, active_experts=2, entropy=0.2, aux_k=5, dead_after=100),
 ]
 
 
@@ -110,6 +121,7 @@ def test_gradients_of_other_options_equal_float64_autograd(config: AnySAEConfig)
         TopKConfig(d_sae=40, k=3, decoder_norm="projected"),
         TranscoderConfig(d_sae=40, k=3, d_out=5, decoder_norm="projected", freeze="encoder"),
         AlignedConfig(d_sae=40, k=3, freeze="decoder"),
+        SwitchConfig(d_sae=40, k=3, freeze="encoder"),
         AlignedConfig(d_sae=40, k=3, decoder_norm="projected", aux_k=5, dead_after=100),
     ],
     ids=lambda c: f"{c.kind}-{c.model_dump(exclude_defaults=True)}",
@@ -192,6 +204,52 @@ def test_other_options_give_a_seed_the_same_bits_in_a_stack_alone_and_with_any_t
         assert torch.equal(stack.parameters[name][2], alone.parameters[name][0]), name
         assert torch.equal(stack.v[name][2], alone.v[name][0]), name
     assert torch.equal(stack.last_fired_SF[2], alone.last_fired_SF[0])
+
+
+@pytest.mark.parametrize("config", OTHERS, ids=lambda c: f"{c.kind}-{c.model_dump(exclude_defaults=True)}")
+@pytest.mark.parametrize("rounded", [True, False])
+def test_rows_that_are_done_in_full_get_the_same_bits(
+    config: AnySAEConfig, rounded: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    training, screened, full = TrainingConfig(batch=100), state(config, 12), state(config, 12)
+    config = config.model_copy(update={"aux_k": 0})
+    CpuEngine(config, training, rounded=rounded).step(screened, rows(1, 100, 12), 1e-2)
+
+    def all_of_them(self, x_BD, square_B, rows, k, into, *beside) -> None:
+        into.count_T[:] = -1
+
+    monkeypatch.setattr("husai.training.engines.screening.Screen.candidates", all_of_them)
+    CpuEngine(config, training, rounded=rounded).step(full, rows(1, 100, 12), 1e-2)
+    for name in full.parameters:
+        assert torch.equal(screened.parameters[name], full.parameters[name]), name
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize(
+    "config",
+    [
+        SwitchConfig(d_sae=24, k=3),
+        ExpertTopKConfig(d_sae=24, k=5, experts=6, active_experts=3),
+        GlobalMaskConfig(d_sae=24, k=7, experts=6, active_experts=3),
+    ],
+    ids=lambda c: c.kind,
+)
+def test_ties_between_experts_and_latents_fall_as_in_the_reference(config: AnySAEConfig, seed: int) -> None:
+    """Weights and rows from {-1, 0, 1}: nearly every row has equal experts and equal latents, exactly equal."""
+    rng = np.random.default_rng(seed)
+    made, x = state(config, 8, dtype=torch.float64), torch.from_numpy(rng.integers(-1, 2, (1, 80, 8)).astype(float))
+    for tensor in made.parameters.values():
+        tensor.copy_(torch.from_numpy(rng.integers(-1, 2, tensor.shape).astype(float)))
+    codes = architecture(config).encode(config, {n: t[0].clone() for n, t in made.parameters.items()}, x[0])
+    engine = CpuEngine(config, TrainingConfig(batch=80))
+    engine.step(made, x, 1e-3)
+    assert engine._kept is not None
+    main, wanted = engine._kept.spaces[0].main, codes.dense().numpy()
+    found = np.zeros_like(wanted)
+    for b, active in enumerate(main.active_B):
+        found[b, main.index_BK[b, :active]] = main.value_BK[b, :active]
+    assert np.array_equal(found != 0, wanted != 0)
+    np.testing.assert_allclose(found, wanted, rtol=1e-12)
 
 
 def test_large_seeds_take_turns_and_get_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:

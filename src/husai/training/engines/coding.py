@@ -8,6 +8,7 @@ from husai.saes.config import (
     AbsTopKConfig,
     AlignedConfig,
     AnySAEConfig,
+    Routed,
     SkipTranscoderConfig,
     TopKConfig,
     TranscoderConfig,
@@ -24,16 +25,17 @@ class Coding:
 
     `centred`: pre-activations are taken of x - b_dec. `signed`: the k of largest absolute value. `split`: width of what
     is encoded, where a row holds more than that. `skip`: a dense path beside. `song_l1`: see `objective.py`.
-    `aligned`: the encoder follows the decoder after each step.
+    `aligned`: the encoder follows the decoder after each step. `routed`: a router sends rows to experts.
     """
 
-    config: TopKConfig | AbsTopKConfig | TranscoderConfig | AlignedConfig
+    config: TopKConfig | AbsTopKConfig | TranscoderConfig | AlignedConfig | Routed
     k: int
     d_sae: int
     centred: bool
     signed: bool = False
     song_l1: float | None = None
     aligned: bool = False
+    routed: Routed | None = None
 
     @property
     def norm(self) -> int:
@@ -44,6 +46,13 @@ class Coding:
     def trained(self) -> tuple[bool, bool]:
         """Whether encoder and decoder are."""
         return self.config.freeze != "encoder", self.config.freeze != "decoder"
+
+    @property
+    def open_to_row(self) -> int:
+        """Latents among which the k of a row are selected."""
+        if self.routed is None or self.routed.kind == "global_mask":
+            return self.d_sae
+        return self.d_sae // self.routed.experts * self.routed.active_experts
 
     @property
     def skip(self) -> bool:
@@ -65,6 +74,8 @@ def coding(config: AnySAEConfig, coupling: Coupling | None) -> Coding | str:
         return Coding(config, config.k, config.d_sae, config.subtract_b_dec, signed=True)
     if isinstance(config, AlignedConfig):
         return Coding(config, config.k, config.d_sae, config.subtract_b_dec, aligned=True)
+    if isinstance(config, Routed):
+        return Coding(config, config.k, config.d_sae, config.subtract_b_dec, routed=config)
     if isinstance(config, TopKConfig):
         return Coding(config, config.k, config.d_sae, config.subtract_b_dec, song_l1=config.song_l1)
     return WHY.get(config.kind, f"{config.kind} has no fixed number of active latents")
@@ -89,9 +100,6 @@ WHY = {
     "random": "random is not trained",
     "hierarchical_topk": "every level of hierarchical_topk leaves a residual of its own",
     "matching_pursuit": "matching_pursuit is k dense products in a row, each of what the one before left",
-    "switch": "the router of switch weighs the codes, and moves with them",
-    "expert_topk": "the router of expert_topk weighs the codes, and moves with them",
-    "global_mask": "the router of global_mask weighs the codes, and moves with them",
     "route": "the router of route picks the rows that are coded, and moves with them",
     "jsae": "jsae ties the latents of two SAEs",
 }

@@ -121,7 +121,7 @@ class _Room:
 
 def _seed_arrays(state: TrainState, seed: int, rounded: bool) -> SeedArrays:
     groups = (state.parameters, state.m, state.v)
-    shapes = {"b_enc": (-1, 1), "b_dec": (1, -1)}
+    shapes = {"b_enc": (-1, 1), "b_dec": (1, -1), "b_router": (1, -1)}
 
     def part(name: str) -> Moments:
         shape = shapes.get(name, state.parameters[name].shape[1:])
@@ -134,7 +134,8 @@ def _seed_arrays(state: TrainState, seed: int, rounded: bool) -> SeedArrays:
     if bits is not None:
         bits.fill(W_enc, 0, len(W_enc))
     screen = Screen(W_enc, parts["b_enc"][0][:, 0], bits)
-    return SeedArrays(**parts, last_fired_F=state.last_fired_SF[seed].numpy(), screen=screen)
+    router = (parts.pop("W_router"), parts.pop("b_router")) if "W_router" in parts else None
+    return SeedArrays(**parts, router=router, last_fired_F=state.last_fired_SF[seed].numpy(), screen=screen)
 
 
 def _in_turn(items: Iterable[int], task: Callable[[int, int], None]) -> None:

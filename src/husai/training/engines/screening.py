@@ -12,10 +12,12 @@ from functools import cache
 import numpy as np
 import torch
 
+from husai.training.engines.kernels.experts import close_latents
 from husai.training.engines.kernels.rounding import ROWS_PER_BLOCK, round_bias, round_rows
 from husai.training.engines.kernels.screen import screen_plain, screen_rounded
 
 OUTPUT_ERROR = np.float32(1.01 * 2.0**-8)  # half a unit in the last place of bfloat16, relative
+MINUS_INFINITY = np.int16(-0x0080)  # the bits of bfloat16
 TILE_BYTES, SMALLEST_TILE, LARGEST_TILE = 2**23, 256, 1024  # of rows whose pre-activations stay in the last cache
 GROUPS_PER_CHOSEN, LARGEST_GROUP, LANES = 8, 16, 128
 
@@ -71,9 +73,9 @@ class Found:
     value: np.ndarray
 
     @classmethod
-    def room(cls, tile: int, d_sae: int, k: int, dtype: np.dtype, rounded: bool) -> Found:
-        """Room for candidates of `tile` rows among `d_sae` latents of which `k` are chosen."""
-        group = max(1, min(LARGEST_GROUP, d_sae // (GROUPS_PER_CHOSEN * k)))
+    def room(cls, tile: int, d_sae: int, k: int, dtype: np.dtype, rounded: bool, open_to_row: int = 0) -> Found:
+        """Room for candidates of `tile` rows among `d_sae` latents of which `k` are chosen (among fewer in a row)."""
+        group = max(1, min(LARGEST_GROUP, (open_to_row or d_sae) // (GROUPS_PER_CHOSEN * k)))
         lanes = min(LANES, -(-d_sae // group))
         chunks = -(-d_sae // (group * lanes))
         maxima = np.zeros((chunks, lanes), np.int16 if rounded else dtype)
@@ -113,14 +115,20 @@ class Screen:
         k: int,
         into: Found,
         signed: bool = False,
+        chosen_BE: np.ndarray | None = None,
     ) -> None:
-        """Latents that may be among the k largest of each row (by absolute value, if signed); count -1: all may be."""
+        """Latents that may be among the k largest of each row (by absolute value, if signed); count -1: all may be.
+
+        Where a row has chosen experts, among their latents.
+        """
         n = len(x_BD)
         number, count, product = into.number_TC[:n], into.count_T[:n], into.product_TF[:n]
         if self.rounded is None or rows is None:
             torch.addmm(self._bias, torch.from_numpy(x_BD), torch.from_numpy(self.W_enc_FD).T, out=product)
             if signed:
                 product.abs_()
+            if chosen_BE is not None:
+                close_latents(product.numpy(), chosen_BE, x_BD.dtype.type(-np.inf))
             screen_plain(
                 product.numpy(), k, into.group, square_B, self._error, into.maxima_CL, into.groups_N,
                 into.sorted_N, number, count,
@@ -129,6 +137,8 @@ class Screen:
         torch.addmm(self._bias, rows.tensor_ND[:n], self.rounded.tensor_ND.T, out=product)
         if signed:
             product.abs_()
+        if chosen_BE is not None:
+            close_latents(product.view(torch.int16).numpy(), chosen_BE, MINUS_INFINITY)
         bounds = rows.size_N[:n], rows.error_N[:n]
         screen_rounded(
             product.view(torch.int16).numpy(), k, into.group, bounds, self._weights, OUTPUT_ERROR, into.maxima_CL,

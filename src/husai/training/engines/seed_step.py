@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,21 +12,19 @@ from husai.saes.objective import overlap
 from husai.training.dead import dead_mask
 from husai.training.engines.coded import Coded, Lists, row_blocks
 from husai.training.engines.coding import Coding
+from husai.training.engines.kernels.experts import code_routed_rows
 from husai.training.engines.kernels.latents import LATENTS_PER_BLOCK, update_bias, update_latents, update_matrix
 from husai.training.engines.kernels.rounding import ROWS_PER_BLOCK, centre_rows
 from husai.training.engines.kernels.rows import code_rows
+from husai.training.engines.routing import Moments, Routing, Share
 from husai.training.engines.screening import Found, Rounded, Screen
-
-Share = Callable[[Iterable[int], Callable[[int, int], None]], None]
-
-Moments = tuple[np.ndarray, np.ndarray, np.ndarray]  # weights, m, v
 
 
 @dataclass
 class SeedArrays:
     """Views of one seed's (weights, m, v): b_enc as a column, b_dec as a row; its dead counters, and its screen.
 
-    `W_skip` where a dense path runs beside.
+    `W_skip` where a dense path runs beside; `router` (W, and b as a row) where rows are sent to experts.
     """
 
     W_enc: Moments
@@ -36,6 +34,7 @@ class SeedArrays:
     last_fired_F: np.ndarray
     screen: Screen
     W_skip: Moments | None = None
+    router: tuple[Moments, Moments] | None = None
 
     @property
     def weights(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -50,7 +49,7 @@ class Scratch:
         F, (d_in, d_out) = coding.d_sae, widths
         self.tile = tile
         self.dtype, self.is_rounded = dtype, rounded
-        self.found = Found.room(tile, F, coding.k, dtype, rounded)
+        self.found = Found.room(tile, F, coding.k, dtype, rounded, coding.open_to_row)
         self.rounded = Rounded(tile, d_in) if rounded else None
         values = np.zeros(F, dtype)
         self.selected = (np.zeros(F, np.int32), values, values.view(f"i{dtype.itemsize}"), np.zeros(F, np.int8))
@@ -77,6 +76,7 @@ class Workspace:
             self.x_BD, self.square_B = np.zeros((batch, d_in), dtype), np.zeros(batch, dtype)
             self.x_columns_ND, self.nothing_D = np.zeros((row_blocks(batch), d_in), dtype), np.zeros(d_in, dtype)
         self.main = Coded(batch, coding.k, d_out, dtype)
+        self.routing = Routing(coding.routed, batch, d_in, dtype) if coding.routed is not None else None
         self.aux: Coded | None = None
         self.pull_ND = np.zeros((-(-coding.d_sae // LATENTS_PER_BLOCK), d_in), dtype)
         self.nobody_F = np.full(coding.d_sae, -1, np.int32)
@@ -107,6 +107,8 @@ class SeedStep:
         dead_N = self._dead(rows)
         self._tiles(lambda lane, first, last: self._code(lane, first, last, rows_BW))
         terms = self._fit()
+        if self.space.routing is not None:
+            terms |= self.space.routing.terms(_variance(self.space.y_square_B, self.space.columns_NO))
         aux = self._aux(dead_N) if len(dead_N) else None
         if aux is not None:
             terms["aux"] = aux.term
@@ -114,6 +116,8 @@ class SeedStep:
         if self.config.decorrelation:
             terms["decorrelation"], more_FO = self._decorrelation(adam)
         self._update(aux, more_FO, adam, rows + len(rows_BW))
+        if self.space.routing is not None and self.seed.router is not None and self.coding.trained[0]:
+            self.space.routing.update(rows_BW, self.seed.router, adam, self.share)
         return terms
 
     def _fit(self) -> dict[str, float]:
@@ -149,6 +153,8 @@ class SeedStep:
         if not self.coding.centred:
             centre_rows(read, space.nothing_D, space.x_BD[rows], space.square_B[rows], space.x_columns_ND[blocks])
         centre_rows(wanted, self.seed.b_dec[0][0], space.y_BO[rows], space.y_square_B[rows], space.columns_NO[blocks])
+        if space.routing is not None and self.seed.router is not None:
+            space.routing.fill(first, read, self.seed.router)
         self._encode(lane, first, last, self.seed.screen, self.seed.weights, space.main, self._left(rows))
 
     def _columns(self, rows_BW: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -175,13 +181,16 @@ class SeedStep:
         n, rows = last - first, slice(first, last)
         if scratch.rounded is not None:
             scratch.rounded.fill(space.x_BD[rows], 0, n)
-        signed, shift = self.coding.signed, space.x_BD.dtype.type(self._shift if into is space.main else 0)
-        screen.candidates(space.x_BD[rows], space.square_B[rows], scratch.rounded, k, found, signed)
-        code_rows(
-            space.x_BD[rows], target_BO[rows], weights, (found.number_TC[:n], found.count_T[:n]), signed, shift,
-            scratch.selected, into.codes(first, last), into.residual_BO[rows], into.error_B[rows],
-            into.columns_NO[first // ROWS_PER_BLOCK : row_blocks(last)],
-        )  # fmt: skip
+        signed, routing = self.coding.signed, space.routing if into is space.main else None
+        within = None if routing is None or routing.everywhere else routing.chosen_BE[rows]
+        screen.candidates(space.x_BD[rows], space.square_B[rows], scratch.rounded, k, found, signed, within)
+        which = space.x_BD[rows], target_BO[rows], weights, (found.number_TC[:n], found.count_T[:n])
+        sums = into.columns_NO[first // ROWS_PER_BLOCK : row_blocks(last)]
+        room = scratch.selected, into.codes(first, last), into.residual_BO[rows], into.error_B[rows], sums
+        if routing is not None:
+            code_routed_rows(*which, routing.of(rows), routing.everywhere, *room)
+        else:
+            code_rows(*which, signed, space.x_BD.dtype.type(self._shift if into is space.main else 0), *room)
 
     @property
     def _shift(self) -> float:
