@@ -12,13 +12,14 @@ from pathlib import Path
 STEPS = """
 import hashlib, torch
 torch.set_num_threads(1)
-from husai.saes.config import AlignedConfig, GlobalMaskConfig, SwitchConfig, TopKConfig
+from husai.saes import config as c
 from husai.training.config import TrainingConfig
 from husai.training.engines.cpu import CpuEngine
 from husai.training.state import start
 
 SHARED = {"d_sae": 64, "k": 4, "aux_k": 8, "dead_after": 300}
-for config in (TopKConfig(**SHARED), AlignedConfig(**SHARED), SwitchConfig(**SHARED), GlobalMaskConfig(**SHARED)):
+KINDS = c.TopKConfig, c.AlignedConfig, c.SwitchConfig, c.GlobalMaskConfig, c.BatchTopKConfig, c.MatryoshkaConfig
+for config in [kind(**SHARED) for kind in KINDS]:
     training = TrainingConfig(batch=100)
     state, engine = start(config, training, 32, (0,), 0), CpuEngine(config, training, threads=1)
     state.last_fired_SF[:, :10] = -1000

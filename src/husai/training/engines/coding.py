@@ -8,6 +8,8 @@ from husai.saes.config import (
     AbsTopKConfig,
     AlignedConfig,
     AnySAEConfig,
+    BatchSelectConfig,
+    MatryoshkaConfig,
     Routed,
     SkipTranscoderConfig,
     TopKConfig,
@@ -26,9 +28,11 @@ class Coding:
     `centred`: pre-activations are taken of x - b_dec. `signed`: the k of largest absolute value. `split`: width of what
     is encoded, where a row holds more than that. `skip`: a dense path beside. `song_l1`: see `objective.py`.
     `aligned`: the encoder follows the decoder after each step. `routed`: a router sends rows to experts.
+    `widths`: k is a mean over the batch, which is selected from as a whole; prefixes of the dictionary that reconstruct
+    on their own, the last of them all of it.
     """
 
-    config: TopKConfig | AbsTopKConfig | TranscoderConfig | AlignedConfig | Routed
+    config: TopKConfig | AbsTopKConfig | TranscoderConfig | AlignedConfig | Routed | BatchSelectConfig
     k: int
     d_sae: int
     centred: bool
@@ -36,6 +40,7 @@ class Coding:
     song_l1: float | None = None
     aligned: bool = False
     routed: Routed | None = None
+    widths: tuple[int, ...] = ()
 
     @property
     def norm(self) -> int:
@@ -74,6 +79,9 @@ def coding(config: AnySAEConfig, coupling: Coupling | None) -> Coding | str:
         return Coding(config, config.k, config.d_sae, config.subtract_b_dec, signed=True)
     if isinstance(config, AlignedConfig):
         return Coding(config, config.k, config.d_sae, config.subtract_b_dec, aligned=True)
+    if isinstance(config, BatchSelectConfig):
+        widths = config.widths if isinstance(config, MatryoshkaConfig) else (config.d_sae,)
+        return Coding(config, config.k, config.d_sae, config.subtract_b_dec, widths=widths)
     if isinstance(config, Routed):
         return Coding(config, config.k, config.d_sae, config.subtract_b_dec, routed=config)
     if isinstance(config, TopKConfig):
@@ -94,8 +102,6 @@ def plain_topk(config: AnySAEConfig, coupling: Coupling | None) -> str:
 
 
 WHY = {
-    "batchtopk": "batchtopk selects over the whole batch, so rows have no fixed number of active latents",
-    "matryoshka": "matryoshka selects over the whole batch, so rows have no fixed number of active latents",
     "archetypal": "the decoder of archetypal is made of mixtures and relaxations, which are dense",
     "random": "random is not trained",
     "hierarchical_topk": "every level of hierarchical_topk leaves a residual of its own",

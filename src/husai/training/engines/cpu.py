@@ -15,6 +15,7 @@ from torch import Tensor
 from husai.saes.config import AnySAEConfig
 from husai.training.config import TrainingConfig
 from husai.training.coupling.coupling import Coupling
+from husai.training.engines.batch_step import BatchStep
 from husai.training.engines.coding import Coding, coding
 from husai.training.engines.engine import SeedTerms
 from husai.training.engines.screening import Rounded, Screen, multiplies_bfloat16, tile_rows
@@ -66,15 +67,16 @@ class CpuEngine:
         room = self._room(state, x_SBD)
         adam, rows = self._adam(state, lr), state.step * x_SBD.shape[1]
         terms: list[dict[str, float]] = [{} for _ in range(state.seeds)]
+        make = BatchStep if self.coding.widths else SeedStep
 
         def apart(lane: int, seed: int) -> None:
-            step = SeedStep(self.coding, room.seeds[seed], room.spaces[lane], [room.scratch[lane]], _in_turn)
+            step = make(self.coding, room.seeds[seed], room.spaces[lane], [room.scratch[lane]], _in_turn)
             terms[seed] = step.run(x_SBD[seed].numpy(), adam, rows)
 
         alone = room.side_by_side
         self.lanes.share(range(alone), apart)
         for seed in range(alone, state.seeds):
-            step = SeedStep(self.coding, room.seeds[seed], room.spaces[0], room.scratch, self.lanes.share)
+            step = make(self.coding, room.seeds[seed], room.spaces[0], room.scratch, self.lanes.share)
             terms[seed] = step.run(x_SBD[seed].numpy(), adam, rows)
         self._hold(state)
         state.step += 1
