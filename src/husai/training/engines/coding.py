@@ -104,8 +104,8 @@ def plain_topk(config: AnySAEConfig, coupling: Coupling | None) -> str:
 WHY = {
     "archetypal": "the decoder of archetypal is made of mixtures and relaxations, which are dense",
     "random": "random is not trained",
-    "hierarchical_topk": "every level of hierarchical_topk leaves a residual of its own",
-    "matching_pursuit": "matching_pursuit is k dense products in a row, each of what the one before left",
+    "hierarchical_topk": "what a code of hierarchical_topk sees goes by its rank in the row, not by its latent",
+    "matching_pursuit": "each step of matching_pursuit needs the products of all latents as the last one left them",
     "route": "the router of route picks the rows that are coded, and moves with them",
     "jsae": "jsae ties the latents of two SAEs",
 }
