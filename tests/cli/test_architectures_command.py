@@ -31,5 +31,5 @@ def test_every_architecture_is_listed_with_the_engine_that_would_train_it() -> N
 
 def test_the_table_says_why_sparse_codes_are_left_to_the_reference() -> None:
     shown = CliRunner().invoke(app, ["architectures"]).stdout
-    assert "matching_pursuit: engine reference, because matching_pursuit is k dense products in a row" in shown
+    assert "matching_pursuit: engine reference, because each step of matching_pursuit needs the products" in shown
     assert "\ntopk: engine reference" not in shown

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from husai.saes.codes import SparseCodes
 from husai.saes.config import MatchingPursuitConfig
 from husai.saes.controls import permuted_decoder
+from husai.saes.matching_pursuit import by_products, step_by_step
 from husai.saes.parameters import Parameters
 from husai.saes.registry import architecture
 from husai.saes.stack import SAEStack
@@ -76,6 +77,30 @@ def test_ties_go_to_the_lowest_index_and_a_row_that_nothing_points_along_stays()
     W = np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
     assert encoded(np.array([[2.0, 0.0]]), W, 1).dense().tolist() == [[2.0, 0.0, 0.0]]
     assert not encoded(np.array([[-1.0, -2.0]]), np.eye(2), 2).dense().any(), "codes are never negative"
+
+
+CASES = [(60, 8, 20, 3), (60, 12, 20, 12), (200, 16, 16, 30), (90, 2, 3, 6)]
+
+
+@pytest.mark.parametrize(("B", "d_in", "latents", "k"), CASES)
+def test_products_of_latents_give_the_values_and_slopes_of_the_steps(B: int, d_in: int, latents: int, k: int) -> None:
+    """In float64, with rows of any norm; latents are chosen again, and in the last two cases steps give nothing."""
+    generator = torch.Generator().manual_seed(k)
+    shapes = (B, d_in), (latents, d_in), (latents, d_in)
+    x, look, noise = (torch.randn(shape, dtype=torch.float64, generator=generator) for shape in shapes)
+    look = look / look.norm(dim=1, keepdim=True)
+    inputs = [t.requires_grad_() for t in (x, look, look + 0.05 * noise)]
+    weight_BK = torch.randn(B, k, dtype=torch.float64, generator=generator)
+    found = []
+    for way in (step_by_step, by_products):
+        values, indices = way(*inputs, k)
+        found.append((values.detach(), *torch.autograd.grad((values * weight_BK).sum(), inputs)))
+        gave = values.detach() > 1e-12  # a step that gives nothing may give what rounding leaves
+        found[-1] += (torch.where(gave, indices, -1),)
+    for wanted, got in zip(*found, strict=True):
+        assert float((wanted - got).abs().max()) <= 1e-10 * float(wanted.abs().max())
+    assert gave.all() == (latents == 20), "no step that gives nothing: half of the test would be empty"
+    assert any(len(set(row)) < k for row in indices.tolist()) or k == 3
 
 
 def stepped(config: MatchingPursuitConfig, steps: int = 5) -> tuple[TrainState, TrainState]:

@@ -260,9 +260,11 @@ def test_decoder_rows_have_norm_1_after_a_step_unless_they_are_free(config: AnyS
 @pytest.mark.parametrize("config", CONFIGS)
 def test_the_fast_engine_trains_them_or_says_why_not(config: AnySAEConfig) -> None:
     found = coding(config, None)
-    assert (found.signed if isinstance(found, Coding) else config.kind in found and "no fixed" in found) or (
-        config.kind in ("hierarchical_topk", "matching_pursuit") and isinstance(found, str) and config.kind in found
-    )
+    if config.kind in ("hierarchical_topk", "matching_pursuit"):
+        assert isinstance(found, str) and config.kind in found
+        return
+    assert isinstance(found, Coding) and found.signed == (config.kind == "abstopk")
+    assert bool(found.widths) == (config.kind in ("batchtopk", "matryoshka"))
 
 
 def test_what_they_say_of_themselves() -> None:

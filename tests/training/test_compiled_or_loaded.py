@@ -12,19 +12,22 @@ from pathlib import Path
 STEPS = """
 import hashlib, torch
 torch.set_num_threads(1)
-from husai.saes.config import TopKConfig
+from husai.saes import config as c
 from husai.training.config import TrainingConfig
 from husai.training.engines.cpu import CpuEngine
 from husai.training.state import start
 
-config, training = TopKConfig(d_sae=64, k=4, aux_k=8, dead_after=300), TrainingConfig(batch=100)
-state, engine = start(config, training, 32, (0,), 0), CpuEngine(config, training, threads=1)
-state.last_fired_SF[:, :10] = -1000
-generator = torch.Generator().manual_seed(0)
-for _ in range(3):
-    engine.step(state, torch.randn(1, 100, 32, generator=generator), 1e-2)
-for name, tensor in state.parameters.items():
-    print(name, hashlib.sha256(tensor.numpy().tobytes()).hexdigest())
+SHARED = {"d_sae": 64, "k": 4, "aux_k": 8, "dead_after": 300}
+KINDS = c.TopKConfig, c.AlignedConfig, c.SwitchConfig, c.GlobalMaskConfig, c.BatchTopKConfig, c.MatryoshkaConfig
+for config in [kind(**SHARED) for kind in KINDS]:
+    training = TrainingConfig(batch=100)
+    state, engine = start(config, training, 32, (0,), 0), CpuEngine(config, training, threads=1)
+    state.last_fired_SF[:, :10] = -1000
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(3):
+        engine.step(state, torch.randn(1, 100, 32, generator=generator), 1e-2)
+    for name, tensor in state.parameters.items():
+        print(config.kind, name, hashlib.sha256(tensor.numpy().tobytes()).hexdigest())
 """
 
 

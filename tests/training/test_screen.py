@@ -94,6 +94,31 @@ def test_the_screen_of_absolute_values_loses_nothing(kind: str, rounded: bool) -
     assert (full[2] < 0).any() and np.allclose(full[2], chosen, rtol=1e-3, atol=1e-3 * np.abs(z).max())
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("rounded", [True, False])
+@pytest.mark.parametrize("share", [0.01, 0.2, 1.0])
+def test_the_screen_of_a_number_that_codes_must_reach_loses_nothing(kind: str, rounded: bool, share: float) -> None:
+    """The number is what that share of all pre-activations reach; with 1 it is 0, and all that are positive do."""
+    rng = np.random.default_rng(6)
+    x, W = data(kind, 1500, 32, 512, rng)
+    b = (0.3 * rng.standard_normal(512) - 0.1).astype(np.float32)
+    z = x.astype(np.float64) @ W.T.astype(np.float64) + b
+    reach = np.float32(max(0.0, np.quantile(z, 1 - share)))
+    bits, x_bits = (Rounded(512, 32), Rounded(1500, 32)) if rounded else (None, None)
+    if bits is not None and x_bits is not None:
+        bits.fill(W, 0, 512)
+        x_bits.fill(x, 0, 1500)
+    found = Found.room(1500, 512, 8, x.dtype, rounded, most=512)
+    Screen(W, b, bits).reaching(x, np.square(x).sum(1), x_bits, reach, found)
+    assert (found.count_T >= 0).all()
+    kept = np.zeros(z.shape, bool)
+    for row, numbers, count in zip(kept, found.number_TC, found.count_T, strict=True):
+        row[numbers[:count]] = True
+        assert (np.diff(numbers[:count]) > 0).all()
+    assert kept[(z >= reach) & (z > 0)].all() and kept.mean() < 0.95
+    assert share > 0.01 or kind in ("outlying dimensions", "large mean") or kept.mean() < 0.02
+
+
 def test_the_screen_loses_nothing_in_float64() -> None:
     check("gaussian", 500, 32, 512, 8, rounded=False, seed=2, dtype=np.float64)
 

@@ -26,9 +26,21 @@ from husai.saes.codes import Codes, SparseCodes, decode
 from husai.saes.config import MatchingPursuitConfig
 from husai.saes.parameters import Parameters, after_step_, squared_error
 
+LARGEST_GRAM = 8192  # latents whose products with each other are kept
+
 
 def pursue(x_BD: Tensor, look_FD: Tensor, take_FD: Tensor, k: int) -> SparseCodes:
     """Codes of k steps: products with rows of `look`, of which so much of the rows of `take` is taken away."""
+    B, F = len(x_BD), len(look_FD)
+    # One product of F x F in place of k of B x F, where that is less.
+    way = by_products if min(k * B, LARGEST_GRAM) >= F else step_by_step
+    values_BK, indices_BK = way(x_BD, look_FD, take_FD, k)
+    dense_BF = x_BD.new_zeros(B, F).scatter_add(-1, indices_BK, values_BK)
+    return keep_largest(dense_BF, k)  # of an index that was chosen twice there is one
+
+
+def step_by_step(x_BD: Tensor, look_FD: Tensor, take_FD: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Values and indices [B, K] as the pursuit is defined: what is left, and products with it, in every step."""
     left_BD, values, indices = x_BD, [], []
     for _ in range(k):
         index_B = (left_BD.detach() @ look_FD.detach().T).argmax(-1)
@@ -37,9 +49,39 @@ def pursue(x_BD: Tensor, look_FD: Tensor, take_FD: Tensor, k: int) -> SparseCode
         left_BD = left_BD - value_B[:, None] * embedding(index_B, take_FD)
         values.append(value_B)
         indices.append(index_B)
-    empty_BF = x_BD.new_zeros(len(x_BD), len(look_FD))
-    dense_BF = empty_BF.scatter_add(-1, torch.stack(indices, -1), torch.stack(values, -1))
-    return keep_largest(dense_BF, k)  # of an index that was chosen twice there is one
+    return torch.stack(values, -1), torch.stack(indices, -1)
+
+
+def by_products(x_BD: Tensor, look_FD: Tensor, take_FD: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The same from products with x and of latents with each other, of which there is one each.
+
+    What a step takes away changes every product by a multiple of a row of the latter. Once the indices j are known,
+
+        c_t + sum_{s < t} (look_{j_t} . take_{j_s}) c_s = look_{j_t} . x      for steps t that gave anything
+
+    is a triangular system (c_t = 0 for the others); the gradient through its solution is that through the steps.
+    """
+    product_BF, gram_FF = x_BD @ look_FD.T, take_FD @ look_FD.T
+    indices_BK, gave_BK = _chosen(product_BF.detach().clone(), gram_FF.detach(), k)
+    pairs_BKK = indices_BK[:, None, :] * len(gram_FF) + indices_BK[:, :, None]  # of a step, with the one that takes
+    before_KK = torch.ones(k, k, dtype=x_BD.dtype, device=x_BD.device).tril(-1)
+    overlaps_BKK = gram_FF.flatten().gather(0, pairs_BKK.flatten()).view(pairs_BKK.shape)
+    system_BKK = overlaps_BKK * (before_KK * gave_BK[..., None])
+    wanted_BK = product_BF.gather(1, indices_BK) * gave_BK
+    values_BK1 = torch.linalg.solve_triangular(system_BKK, wanted_BK[..., None], upper=False, unitriangular=True)
+    return values_BK1.squeeze(-1), indices_BK
+
+
+def _chosen(product_BF: Tensor, gram_FF: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Indices of k steps, and whether each gave anything; `product_BF` is used up."""
+    indices, gave = [], []
+    for _ in range(k):
+        index_B = torch.from_numpy(product_BF.cpu().numpy().argmax(-1)).to(product_BF.device)
+        value_B1 = product_BF.gather(1, index_B[:, None]).relu_()
+        product_BF.sub_(gram_FF.index_select(0, index_B).mul_(value_B1))
+        indices.append(index_B)
+        gave.append(value_B1[:, 0] > 0)
+    return torch.stack(indices, -1), torch.stack(gave, -1)
 
 
 def encode(config: MatchingPursuitConfig, p: Parameters, x_BD: Tensor) -> SparseCodes:

@@ -31,6 +31,38 @@ class Coded:
         """What gradients are sums of."""
         return self.residual_BO, self.value_BK, self.seen_BK
 
+    @property
+    def pulling_NO(self) -> np.ndarray:
+        """Column sums of what moves b_dec."""
+        return self.columns_NO
+
+
+class LevelCoded(Coded):
+    """Codes of rows that have as many as they get, and what every prefix of the dictionary leaves.
+
+    `residual_LBO` of a level is the sum of its own residual and those of the later ones: what its latents see.
+    """
+
+    def __init__(self, batch: int, columns: int, d_out: int, dtype: np.dtype, widths: tuple[int, ...]) -> None:
+        super().__init__(batch, columns, 0, dtype)
+        levels = len(widths)
+        self.widths_L, self.error_LB = np.array(widths, np.int64), np.zeros((levels, batch), dtype)
+        self.residual_RO = np.zeros((levels * batch, d_out), dtype)
+        self.residual_LBO = self.residual_RO.reshape(levels, batch, d_out)
+        self.residual_BO, self.error_B = self.residual_LBO[-1], self.error_LB[-1]
+        self.columns_NO, self.summed_NO = (np.zeros((row_blocks(batch), d_out), dtype) for _ in range(2))
+
+    def widen(self, columns: int) -> None:
+        """Room for more codes in a row; those that were there are lost."""
+        shape = len(self.active_B), columns
+        self.index_BK = np.zeros(shape, np.int32)
+        self.value_BK, self.seen_BK = (np.zeros(shape, self.error_B.dtype) for _ in range(2))
+
+    @property
+    def pulling_NO(self) -> np.ndarray:
+        """Column sums over all levels."""
+        return self.summed_NO if len(self.widths_L) > 1 else self.columns_NO
+
 
 class Lists:
     """One lane's lists of the rows in which each of its latents is active; the room grows as needed."""

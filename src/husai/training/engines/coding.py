@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from husai.saes.config import AbsTopKConfig, AnySAEConfig, SkipTranscoderConfig, TopKConfig, TranscoderConfig
+from husai.saes.config import (
+    AbsTopKConfig,
+    AlignedConfig,
+    AnySAEConfig,
+    BatchSelectConfig,
+    MatryoshkaConfig,
+    Routed,
+    SkipTranscoderConfig,
+    TopKConfig,
+    TranscoderConfig,
+)
 from husai.training.coupling.coupling import Coupling
 from husai.training.engines.kernels.latents import FREE, PROJECTED, UNIT
 
@@ -17,14 +27,20 @@ class Coding:
 
     `centred`: pre-activations are taken of x - b_dec. `signed`: the k of largest absolute value. `split`: width of what
     is encoded, where a row holds more than that. `skip`: a dense path beside. `song_l1`: see `objective.py`.
+    `aligned`: the encoder follows the decoder after each step. `routed`: a router sends rows to experts.
+    `widths`: k is a mean over the batch, which is selected from as a whole; prefixes of the dictionary that reconstruct
+    on their own, the last of them all of it.
     """
 
-    config: TopKConfig | AbsTopKConfig | TranscoderConfig
+    config: TopKConfig | AbsTopKConfig | TranscoderConfig | AlignedConfig | Routed | BatchSelectConfig
     k: int
     d_sae: int
     centred: bool
     signed: bool = False
     song_l1: float | None = None
+    aligned: bool = False
+    routed: Routed | None = None
+    widths: tuple[int, ...] = ()
 
     @property
     def norm(self) -> int:
@@ -35,6 +51,13 @@ class Coding:
     def trained(self) -> tuple[bool, bool]:
         """Whether encoder and decoder are."""
         return self.config.freeze != "encoder", self.config.freeze != "decoder"
+
+    @property
+    def open_to_row(self) -> int:
+        """Latents among which the k of a row are selected."""
+        if self.routed is None or self.routed.kind == "global_mask":
+            return self.d_sae
+        return self.d_sae // self.routed.experts * self.routed.active_experts
 
     @property
     def skip(self) -> bool:
@@ -54,6 +77,13 @@ def coding(config: AnySAEConfig, coupling: Coupling | None) -> Coding | str:
         return Coding(config, config.k, config.d_sae, centred=False)
     if isinstance(config, AbsTopKConfig):
         return Coding(config, config.k, config.d_sae, config.subtract_b_dec, signed=True)
+    if isinstance(config, AlignedConfig):
+        return Coding(config, config.k, config.d_sae, config.subtract_b_dec, aligned=True)
+    if isinstance(config, BatchSelectConfig):
+        widths = config.widths if isinstance(config, MatryoshkaConfig) else (config.d_sae,)
+        return Coding(config, config.k, config.d_sae, config.subtract_b_dec, widths=widths)
+    if isinstance(config, Routed):
+        return Coding(config, config.k, config.d_sae, config.subtract_b_dec, routed=config)
     if isinstance(config, TopKConfig):
         return Coding(config, config.k, config.d_sae, config.subtract_b_dec, song_l1=config.song_l1)
     return WHY.get(config.kind, f"{config.kind} has no fixed number of active latents")
@@ -72,16 +102,10 @@ def plain_topk(config: AnySAEConfig, coupling: Coupling | None) -> str:
 
 
 WHY = {
-    "batchtopk": "batchtopk selects over the whole batch, so rows have no fixed number of active latents",
-    "matryoshka": "matryoshka selects over the whole batch, so rows have no fixed number of active latents",
     "archetypal": "the decoder of archetypal is made of mixtures and relaxations, which are dense",
-    "aligned": "the encoder of aligned is turned after every step",
     "random": "random is not trained",
-    "hierarchical_topk": "every level of hierarchical_topk leaves a residual of its own",
-    "matching_pursuit": "matching_pursuit is k dense products in a row, each of what the one before left",
-    "switch": "the router of switch weighs the codes, and moves with them",
-    "expert_topk": "the router of expert_topk weighs the codes, and moves with them",
-    "global_mask": "the router of global_mask weighs the codes, and moves with them",
+    "hierarchical_topk": "what a code of hierarchical_topk sees goes by its rank in the row, not by its latent",
+    "matching_pursuit": "each step of matching_pursuit needs the products of all latents as the last one left them",
     "route": "the router of route picks the rows that are coded, and moves with them",
     "jsae": "jsae ties the latents of two SAEs",
 }

@@ -15,6 +15,7 @@ from torch import Tensor
 from husai.saes.config import AnySAEConfig
 from husai.training.config import TrainingConfig
 from husai.training.coupling.coupling import Coupling
+from husai.training.engines.batch_step import BatchStep
 from husai.training.engines.coding import Coding, coding
 from husai.training.engines.engine import SeedTerms
 from husai.training.engines.screening import Rounded, Screen, multiplies_bfloat16, tile_rows
@@ -66,15 +67,16 @@ class CpuEngine:
         room = self._room(state, x_SBD)
         adam, rows = self._adam(state, lr), state.step * x_SBD.shape[1]
         terms: list[dict[str, float]] = [{} for _ in range(state.seeds)]
+        make = BatchStep if self.coding.widths else SeedStep
 
         def apart(lane: int, seed: int) -> None:
-            step = SeedStep(self.coding, room.seeds[seed], room.spaces[lane], [room.scratch[lane]], _in_turn)
+            step = make(self.coding, room.seeds[seed], room.spaces[lane], [room.scratch[lane]], _in_turn)
             terms[seed] = step.run(x_SBD[seed].numpy(), adam, rows)
 
         alone = room.side_by_side
         self.lanes.share(range(alone), apart)
         for seed in range(alone, state.seeds):
-            step = SeedStep(self.coding, room.seeds[seed], room.spaces[0], room.scratch, self.lanes.share)
+            step = make(self.coding, room.seeds[seed], room.spaces[0], room.scratch, self.lanes.share)
             terms[seed] = step.run(x_SBD[seed].numpy(), adam, rows)
         self._hold(state)
         state.step += 1
@@ -121,7 +123,7 @@ class _Room:
 
 def _seed_arrays(state: TrainState, seed: int, rounded: bool) -> SeedArrays:
     groups = (state.parameters, state.m, state.v)
-    shapes = {"b_enc": (-1, 1), "b_dec": (1, -1)}
+    shapes = {"b_enc": (-1, 1), "b_dec": (1, -1), "b_router": (1, -1)}
 
     def part(name: str) -> Moments:
         shape = shapes.get(name, state.parameters[name].shape[1:])
@@ -134,7 +136,8 @@ def _seed_arrays(state: TrainState, seed: int, rounded: bool) -> SeedArrays:
     if bits is not None:
         bits.fill(W_enc, 0, len(W_enc))
     screen = Screen(W_enc, parts["b_enc"][0][:, 0], bits)
-    return SeedArrays(**parts, last_fired_F=state.last_fired_SF[seed].numpy(), screen=screen)
+    router = (parts.pop("W_router"), parts.pop("b_router")) if "W_router" in parts else None
+    return SeedArrays(**parts, router=router, last_fired_F=state.last_fired_SF[seed].numpy(), screen=screen)
 
 
 def _in_turn(items: Iterable[int], task: Callable[[int, int], None]) -> None:

@@ -12,10 +12,12 @@ from functools import cache
 import numpy as np
 import torch
 
+from husai.training.engines.kernels.experts import close_latents
 from husai.training.engines.kernels.rounding import ROWS_PER_BLOCK, round_bias, round_rows
-from husai.training.engines.kernels.screen import screen_plain, screen_rounded
+from husai.training.engines.kernels.screen import reach_plain, reach_rounded, screen_plain, screen_rounded
 
 OUTPUT_ERROR = np.float32(1.01 * 2.0**-8)  # half a unit in the last place of bfloat16, relative
+MINUS_INFINITY = np.int16(-0x0080)  # the bits of bfloat16
 TILE_BYTES, SMALLEST_TILE, LARGEST_TILE = 2**23, 256, 1024  # of rows whose pre-activations stay in the last cache
 GROUPS_PER_CHOSEN, LARGEST_GROUP, LANES = 8, 16, 128
 
@@ -71,14 +73,19 @@ class Found:
     value: np.ndarray
 
     @classmethod
-    def room(cls, tile: int, d_sae: int, k: int, dtype: np.dtype, rounded: bool) -> Found:
-        """Room for candidates of `tile` rows among `d_sae` latents of which `k` are chosen."""
-        group = max(1, min(LARGEST_GROUP, d_sae // (GROUPS_PER_CHOSEN * k)))
+    def room(
+        cls, tile: int, d_sae: int, k: int, dtype: np.dtype, rounded: bool, open_to_row: int = 0, most: int = 0
+    ) -> Found:
+        """Room for candidates of `tile` rows among `d_sae` latents of which `k` are chosen.
+
+        `open_to_row`: where a row chooses among fewer. `most`: where candidates need more room than usual.
+        """
+        group = max(1, min(LARGEST_GROUP, (open_to_row or d_sae) // (GROUPS_PER_CHOSEN * k)))
         lanes = min(LANES, -(-d_sae // group))
         chunks = -(-d_sae // (group * lanes))
         maxima = np.zeros((chunks, lanes), np.int16 if rounded else dtype)
         product = torch.zeros(tile, d_sae, dtype=torch.bfloat16 if rounded else torch.from_numpy(maxima).dtype)
-        number = np.zeros((tile, min(d_sae, 4 * k + 64) + group), np.int32)
+        number = np.zeros((tile, (most or min(d_sae, 4 * k + 64)) + group), np.int32)
         groups = np.zeros(maxima.size + 1, np.int32)
         ordered, value = np.zeros(maxima.size, maxima.dtype), np.zeros(1, np.float32)
         return cls(group, number, np.zeros(tile, np.int32), product, maxima, groups, ordered, value)
@@ -113,24 +120,52 @@ class Screen:
         k: int,
         into: Found,
         signed: bool = False,
+        chosen_BE: np.ndarray | None = None,
     ) -> None:
-        """Latents that may be among the k largest of each row (by absolute value, if signed); count -1: all may be."""
+        """Latents that may be among the k largest of each row (by absolute value, if signed); count -1: all may be.
+
+        Where a row has chosen experts, among their latents.
+        """
         n = len(x_BD)
-        number, count, product = into.number_TC[:n], into.count_T[:n], into.product_TF[:n]
-        if self.rounded is None or rows is None:
-            torch.addmm(self._bias, torch.from_numpy(x_BD), torch.from_numpy(self.W_enc_FD).T, out=product)
-            if signed:
-                product.abs_()
+        number, count, product = into.number_TC[:n], into.count_T[:n], self._product(x_BD, rows, into)
+        if signed:
+            product.abs_()
+        if rows is None:
+            if chosen_BE is not None:
+                close_latents(product.numpy(), chosen_BE, x_BD.dtype.type(-np.inf))
             screen_plain(
                 product.numpy(), k, into.group, square_B, self._error, into.maxima_CL, into.groups_N,
                 into.sorted_N, number, count,
             )  # fmt: skip
             return
-        torch.addmm(self._bias, rows.tensor_ND[:n], self.rounded.tensor_ND.T, out=product)
-        if signed:
-            product.abs_()
+        if chosen_BE is not None:
+            close_latents(product.view(torch.int16).numpy(), chosen_BE, MINUS_INFINITY)
         bounds = rows.size_N[:n], rows.error_N[:n]
         screen_rounded(
             product.view(torch.int16).numpy(), k, into.group, bounds, self._weights, OUTPUT_ERROR, into.maxima_CL,
             into.groups_N, (into.value, into.value.view(np.uint32)), number, count,
         )  # fmt: skip
+
+    def reaching(
+        self, x_BD: np.ndarray, square_B: np.ndarray, rows: Rounded | None, reach: np.floating, into: Found
+    ) -> None:
+        """Latents that may not be below `reach`, which is 0 or more; count -1: all may be."""
+        n = len(x_BD)
+        number, count, product = into.number_TC[:n], into.count_T[:n], self._product(x_BD, rows, into)
+        if rows is None:
+            reach_plain(
+                product.numpy(), reach, into.group, square_B, self._error, into.maxima_CL, into.groups_N, number, count
+            )
+            return
+        bounds = rows.size_N[:n], rows.error_N[:n]
+        reach_rounded(
+            product.view(torch.int16).numpy(), reach, into.group, bounds, self._weights, OUTPUT_ERROR, into.maxima_CL,
+            into.groups_N, (into.value, into.value.view(np.uint32)), number, count,
+        )  # fmt: skip
+
+    def _product(self, x_BD: np.ndarray, rows: Rounded | None, into: Found) -> torch.Tensor:
+        """Pre-activations; `rows` are the same rows in bfloat16, where they are to be multiplied."""
+        product = into.product_TF[: len(x_BD)]
+        if self.rounded is None or rows is None:
+            return torch.addmm(self._bias, torch.from_numpy(x_BD), torch.from_numpy(self.W_enc_FD).T, out=product)
+        return torch.addmm(self._bias, rows.tensor_ND[: len(x_BD)], self.rounded.tensor_ND.T, out=product)

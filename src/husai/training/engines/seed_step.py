@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 
 from husai.saes.objective import overlap
 from husai.training.dead import dead_mask
-from husai.training.engines.coded import Coded, Lists, row_blocks
+from husai.training.engines.coded import Coded, LevelCoded, Lists, row_blocks
 from husai.training.engines.coding import Coding
+from husai.training.engines.kernels.experts import code_routed_rows
 from husai.training.engines.kernels.latents import LATENTS_PER_BLOCK, update_bias, update_latents, update_matrix
 from husai.training.engines.kernels.rounding import ROWS_PER_BLOCK, centre_rows
 from husai.training.engines.kernels.rows import code_rows
+from husai.training.engines.reach import Reach
+from husai.training.engines.routing import Moments, Routing, Share
 from husai.training.engines.screening import Found, Rounded, Screen
-
-Share = Callable[[Iterable[int], Callable[[int, int], None]], None]
-
-Moments = tuple[np.ndarray, np.ndarray, np.ndarray]  # weights, m, v
 
 
 @dataclass
 class SeedArrays:
     """Views of one seed's (weights, m, v): b_enc as a column, b_dec as a row; its dead counters, and its screen.
 
-    `W_skip` where a dense path runs beside.
+    `W_skip` where a dense path runs beside; `router` (W, and b as a row) where rows are sent to experts.
     """
 
     W_enc: Moments
@@ -36,6 +35,10 @@ class SeedArrays:
     last_fired_F: np.ndarray
     screen: Screen
     W_skip: Moments | None = None
+    router: tuple[Moments, Moments] | None = None
+    threshold: Moments | None = None
+    threshold_batches: Moments | None = None
+    reach: Reach = field(default_factory=Reach, init=False)
 
     @property
     def weights(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -50,7 +53,7 @@ class Scratch:
         F, (d_in, d_out) = coding.d_sae, widths
         self.tile = tile
         self.dtype, self.is_rounded = dtype, rounded
-        self.found = Found.room(tile, F, coding.k, dtype, rounded)
+        self.found = Found.room(tile, F, coding.k, dtype, rounded, coding.open_to_row, F if coding.widths else 0)
         self.rounded = Rounded(tile, d_in) if rounded else None
         values = np.zeros(F, dtype)
         self.selected = (np.zeros(F, np.int32), values, values.view(f"i{dtype.itemsize}"), np.zeros(F, np.int8))
@@ -77,6 +80,9 @@ class Workspace:
             self.x_BD, self.square_B = np.zeros((batch, d_in), dtype), np.zeros(batch, dtype)
             self.x_columns_ND, self.nothing_D = np.zeros((row_blocks(batch), d_in), dtype), np.zeros(d_in, dtype)
         self.main = Coded(batch, coding.k, d_out, dtype)
+        if coding.widths:
+            self.main = LevelCoded(batch, min(coding.d_sae, 4 * coding.k), d_out, dtype, coding.widths)
+        self.routing = Routing(coding.routed, batch, d_in, dtype) if coding.routed is not None else None
         self.aux: Coded | None = None
         self.pull_ND = np.zeros((-(-coding.d_sae // LATENTS_PER_BLOCK), d_in), dtype)
         self.nobody_F = np.full(coding.d_sae, -1, np.int32)
@@ -105,8 +111,10 @@ class SeedStep:
     def run(self, rows_BW: np.ndarray, adam: np.ndarray, rows: int) -> dict[str, float]:
         """Advance the seed after `rows` rows seen; returns the loss terms."""
         dead_N = self._dead(rows)
-        self._tiles(lambda lane, first, last: self._code(lane, first, last, rows_BW))
+        self._codes(rows_BW)
         terms = self._fit()
+        if self.space.routing is not None:
+            terms |= self.space.routing.terms(_variance(self.space.y_square_B, self.space.columns_NO))
         aux = self._aux(dead_N) if len(dead_N) else None
         if aux is not None:
             terms["aux"] = aux.term
@@ -114,7 +122,12 @@ class SeedStep:
         if self.config.decorrelation:
             terms["decorrelation"], more_FO = self._decorrelation(adam)
         self._update(aux, more_FO, adam, rows + len(rows_BW))
+        if self.space.routing is not None and self.seed.router is not None and self.coding.trained[0]:
+            self.space.routing.update(rows_BW, self.seed.router, adam, self.share)
         return terms
+
+    def _codes(self, rows_BW: np.ndarray) -> None:
+        self._tiles(lambda lane, first, last: self._code(lane, first, last, rows_BW))
 
     def _fit(self) -> dict[str, float]:
         """Terms of the reconstruction and of the codes."""
@@ -144,12 +157,18 @@ class SeedStep:
 
     def _code(self, lane: int, first: int, last: int, rows_BW: np.ndarray) -> None:
         space, rows = self.space, slice(first, last)
-        blocks = slice(first // ROWS_PER_BLOCK, row_blocks(last))
         read, wanted = self._columns(rows_BW[rows])
+        self._centred(first, last, read, wanted)
+        if space.routing is not None and self.seed.router is not None:
+            space.routing.fill(first, read, self.seed.router)
+        self._encode(lane, first, last, self.seed.screen, self.seed.weights, space.main, self._left(rows))
+
+    def _centred(self, first: int, last: int, read: np.ndarray, wanted: np.ndarray) -> None:
+        """Fill in rows as they are encoded and reconstructed."""
+        space, rows, blocks = self.space, slice(first, last), slice(first // ROWS_PER_BLOCK, row_blocks(last))
         if not self.coding.centred:
             centre_rows(read, space.nothing_D, space.x_BD[rows], space.square_B[rows], space.x_columns_ND[blocks])
         centre_rows(wanted, self.seed.b_dec[0][0], space.y_BO[rows], space.y_square_B[rows], space.columns_NO[blocks])
-        self._encode(lane, first, last, self.seed.screen, self.seed.weights, space.main, self._left(rows))
 
     def _columns(self, rows_BW: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """What of rows is encoded, and what is reconstructed."""
@@ -175,13 +194,16 @@ class SeedStep:
         n, rows = last - first, slice(first, last)
         if scratch.rounded is not None:
             scratch.rounded.fill(space.x_BD[rows], 0, n)
-        signed, shift = self.coding.signed, space.x_BD.dtype.type(self._shift if into is space.main else 0)
-        screen.candidates(space.x_BD[rows], space.square_B[rows], scratch.rounded, k, found, signed)
-        code_rows(
-            space.x_BD[rows], target_BO[rows], weights, (found.number_TC[:n], found.count_T[:n]), signed, shift,
-            scratch.selected, into.codes(first, last), into.residual_BO[rows], into.error_B[rows],
-            into.columns_NO[first // ROWS_PER_BLOCK : row_blocks(last)],
-        )  # fmt: skip
+        signed, routing = self.coding.signed, space.routing if into is space.main else None
+        within = None if routing is None or routing.everywhere else routing.chosen_BE[rows]
+        screen.candidates(space.x_BD[rows], space.square_B[rows], scratch.rounded, k, found, signed, within)
+        which = space.x_BD[rows], target_BO[rows], weights, (found.number_TC[:n], found.count_T[:n])
+        sums = into.columns_NO[first // ROWS_PER_BLOCK : row_blocks(last)]
+        room = scratch.selected, into.codes(first, last), into.residual_BO[rows], into.error_B[rows], sums
+        if routing is not None:
+            code_routed_rows(*which, routing.of(rows), routing.everywhere, *room)
+        else:
+            code_rows(*which, signed, space.x_BD.dtype.type(self._shift if into is space.main else 0), *room)
 
     @property
     def _shift(self) -> float:
@@ -216,7 +238,7 @@ class SeedStep:
         self.share(range(0, F, per_lane), owned)
         seed, space = self.seed, self.space
         pulled = space.pull_ND if self.coding.centred else space.no_rows_FO
-        update_bias(seed.b_dec, space.main.columns_NO, pulled, adam, self.scratch[0].row[1])
+        update_bias(seed.b_dec, space.main.pulling_NO, pulled, adam, self.scratch[0].row[1])
         if seed.W_skip is not None:
             gradient = torch.from_numpy(space.main.residual_BO).T @ torch.from_numpy(space.x_BD)
             update_matrix(seed.W_skip, gradient.numpy(), adam)
@@ -232,17 +254,24 @@ class SeedStep:
             coded, weight = aux.coded, aux.weight
             place, end = np.searchsorted(aux.dead_N, (first, last))
             scratch.aux_lists.fill(coded, int(place), int(end))
-        update_latents(
-            first, last, space.x_BD, space.main.gradient, scratch.lists.fill(space.main, first, last), coded.gradient,
-            scratch.aux_lists.lists, place_F, int(place), space.x_BD.dtype.type(weight), seed.W_enc, seed.b_enc,
-            seed.W_dec, seed.last_fired_F, rows_seen, self.coding.trained, self.coding.norm, more_FO, adam,
-            scratch.row, space.pull_ND,
-        )  # fmt: skip
+        start_N, *entries = scratch.lists.fill(space.main, first, last)
+        for begin, end, left_BO in self._seen(first, last):
+            update_latents(
+                begin, end, space.x_BD, (left_BO, space.main.value_BK, space.main.seen_BK),
+                (start_N[begin - first :], *entries), coded.gradient, scratch.aux_lists.lists, place_F, int(place),
+                space.x_BD.dtype.type(weight), seed.W_enc, seed.b_enc, seed.W_dec, seed.last_fired_F, rows_seen,
+                self.coding.trained, self.coding.norm, self.coding.aligned, more_FO, adam, scratch.row, space.pull_ND,
+            )  # fmt: skip
         if seed.screen.rounded is not None:
             seed.screen.rounded.fill(seed.W_enc[0], first, last)
+
+    def _seen(self, first: int, last: int) -> Iterator[tuple[int, int, np.ndarray]]:
+        """Ranges of latents, each with the residual that moves its decoder rows."""
+        yield first, last, self.space.main.residual_BO
 
 
 def _variance(square_B: np.ndarray, columns_ND: np.ndarray) -> float:
     """Mean squared distance of rows from their mean."""
     mean_D = columns_ND.sum(0, dtype=np.float64) / len(square_B)
-    return float(square_B.mean(dtype=np.float64) - mean_D @ mean_D)
+    with np.errstate(invalid="ignore"):  # of a row that is not finite, which the loss is to show
+        return float(square_B.mean(dtype=np.float64) - mean_D @ mean_D)

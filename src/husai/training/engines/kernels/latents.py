@@ -101,6 +101,18 @@ def normalise(w_FD, f, squared_norm):
 
 
 @compiled
+def align(w_FD, look_FD, f):
+    """Move row f of w as little as possible so that its product with row f of `look` is 1."""
+    along, square = w_FD.dtype.type(0), w_FD.dtype.type(0)
+    for d in range(w_FD.shape[1]):
+        along += w_FD[f, d] * look_FD[f, d]
+        square += look_FD[f, d] * look_FD[f, d]
+    missing = (1 - along) / max(square, w_FD.dtype.type(1e-12))
+    for d in range(w_FD.shape[1]):
+        w_FD[f, d] += missing * look_FD[f, d]
+
+
+@compiled
 def take_out_length(g_O, w_FO, f):
     """Take out of a gradient its part along row f, which would only change the row's length."""
     along, square = g_O.dtype.type(0), g_O.dtype.type(0)
@@ -143,14 +155,15 @@ def pass_to_bias(f, weight, W_enc_FD, pull_ND):
 @compiled
 def update_latents(
     first, last, x_BD, main, main_lists, aux, aux_lists, aux_place_F, aux_first, aux_weight, encoder, bias, decoder,
-    last_fired_F, rows_seen, trained, norm, more_FO, adam, scratch, pull_ND,
+    last_fired_F, rows_seen, trained, norm, aligned, more_FO, adam, scratch, pull_ND,
 ):  # fmt: skip
     """Gradients and Adam for latents `first` (at a block's start) to `last`; what they pass to b_dec goes to `pull_ND`.
 
     `main` and `aux` are what `gradients` takes; `aux_place_F` says where a latent is among the dead, or -1, and
     `aux_lists` begin at dead latent `aux_first`. `encoder`, `bias` and `decoder` are (weights, m, v), the bias as a
-    column; `trained` says whether encoder and decoder are; `norm` is one of the three below; `more_FO` are decoder
-    gradients from elsewhere, or no rows; `scratch` are three rows.
+    column; `trained` says whether encoder and decoder are; `norm` is one of the three above; `aligned` whether the
+    encoder is put back onto `aligned.py`'s constraint; `more_FO` are decoder gradients from elsewhere, or no rows;
+    `scratch` are three rows.
     """
     g_D, g_O, g_1 = scratch
     for f in range(first, last):
@@ -171,6 +184,8 @@ def update_latents(
             square = adam_row(decoder, f, g_O, adam)
             if norm != FREE:
                 normalise(decoder[0], f, square)
+        if aligned:
+            align(encoder[0], decoder[0], f)
 
 
 @compiled

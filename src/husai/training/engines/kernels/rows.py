@@ -39,18 +39,20 @@ def kth_largest_bits(bits_N, count, k):
 
 
 @compiled
-def select(x_BD, b, W_enc_FD, b_enc_F, found_BC, count, signed, scratch, index_BK, value_BK):
+def select(x_BD, b, W_enc_FD, b_enc_F, found_BC, count, signed, scratch, index_BK, value_BK, chosen_BE):
     """Exact codes of row b: the k largest positive x . w + bias of its candidates; returns how many there are.
 
     Where `signed`, those of largest absolute value, with their sign. Ties go to the lowest number; codes are in
     ascending order of latent. All latents are candidates if `count` is -1. `scratch` are numbers, sizes, the same sizes
-    seen as integers, and signs.
+    seen as integers, and signs. With `chosen_BE` [B, E] only the latents of those of E experts are looked at.
     """
     numbers_F, values_F, bits_F, sign_F = scratch
     k, total = index_BK.shape[1], W_enc_FD.shape[0] if count < 0 else count
     positive = 0
     for c in range(total):
         f = c if count < 0 else found_BC[b, c]
+        if chosen_BE is not None and chosen_BE[b, f // (W_enc_FD.shape[0] // chosen_BE.shape[1])] == 0:
+            continue
         z = dot(x_BD, b, W_enc_FD, f) + b_enc_F[f]
         numbers_F[positive], values_F[positive] = f, abs(z)  # a NaN has a sign, which would hide it
         sign_F[positive] = -1 if signed and z < 0 else 1
@@ -106,7 +108,7 @@ def code_rows(
     found_BC, count_B = candidates
     index_BK, active_B, value_BK, seen_BK = codes
     for b in range(x_BD.shape[0]):
-        active = select(x_BD, b, W_enc_FD, b_enc_F, found_BC, count_B[b], signed, scratch, index_BK, value_BK)
+        active = select(x_BD, b, W_enc_FD, b_enc_F, found_BC, count_B[b], signed, scratch, index_BK, value_BK, None)
         active_B[b] = active
         decode_row(target_BO, b, W_dec_FO, index_BK, value_BK, active, residual_BO)
         for c in range(active):

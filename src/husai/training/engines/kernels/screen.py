@@ -165,3 +165,36 @@ def screen_plain(z_BF, k, size, square_B, error, maxima_CL, groups_N, sorted_N, 
             count_B[b] = collect(z_BF, b, size, maxima_CL, threshold, groups_N, found_BC)
         else:
             count_B[b] = -1
+
+
+@compiled
+def reach_rounded(z_BF, reach, size, rows, weights, output_error, maxima_CL, groups_N, scratch, found_BC, count_B):
+    """Candidates of each row for pre-activations not below `reach`, which is one for all; else as `screen_rounded`."""
+    size_B, error_B = rows
+    bias_error, weight_size, weight_error = weights
+    value, bits_of = scratch
+    for b in range(z_BF.shape[0]):
+        m = SIGMAS * np.sqrt(size_B[b] * weight_error + error_B[b] * weight_size) + bias_error
+        lowest = reach - m
+        threshold = lowest / (1 + output_error) if lowest > 0 else lowest * (1 + output_error)
+        value[0] = np.float32(threshold)
+        bits = bits_of[0] >> np.uint32(16)
+        if not threshold < np.inf:
+            count_B[b] = -1
+        elif threshold > 0:
+            group_maxima(z_BF, b, size, np.int16(-0x8000), maxima_CL)
+            count_B[b] = collect(z_BF, b, size, maxima_CL, np.int16(bits), groups_N, found_BC)
+        else:
+            count_B[b] = collect_below_zero(z_BF, b, np.uint16((bits | SIGN) + np.uint32(1)), found_BC)
+
+
+@compiled
+def reach_plain(z_BF, reach, size, square_B, error, maxima_CL, groups_N, found_BC, count_B):
+    """The same as `screen_plain` is to `screen_rounded`."""
+    for b in range(z_BF.shape[0]):
+        threshold = reach - error * np.sqrt(square_B[b])
+        if threshold < np.inf:
+            group_maxima(z_BF, b, size, z_BF.dtype.type(-np.inf), maxima_CL)
+            count_B[b] = collect(z_BF, b, size, maxima_CL, threshold, groups_N, found_BC)
+        else:
+            count_B[b] = -1
