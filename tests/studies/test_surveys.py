@@ -87,7 +87,8 @@ def test_a_survey_to_its_end(tmp_path, in_process) -> None:
         M = {s: record.get("mcc_signed", source=s, population="alive", **where).value for s in ("target", "gaussian")}
         assert None not in M.values() and excess.value == pytest.approx(M["target"] - M["gaussian"])
         assert record.get("least_excess", **where).value == pytest.approx(excess.value)
-        assert record.select("mcc_to_truth", **where) and record.get("explained_variance", source="target", **where).n == 5
+        assert record.select("mcc_to_truth", **where)
+        assert record.get("explained_variance", source="target", **where).n == 5
         assert (arm["rank"] is None) == bool(arm["reasons"])
     text = survey_answer(folder, record)[1]
     assert "planted, L0 = 2 requested" in text and "planted, as it comes, unmatched" in text

@@ -94,6 +94,7 @@ OTHERS: list[AnySAEConfig] = [
     SkipTranscoderConfig(d_sae=40, k=3, d_out=5, aux_k=5, dead_after=100, decorrelation=0.2),
     AlignedConfig(d_sae=40, k=3, aux_k=5, dead_after=100),
     BatchTopKConfig(d_sae=40, k=3, aux_k=5, dead_after=100),
+    BatchTopKConfig(d_sae=40, k=2.63),
     BatchTopKConfig(d_sae=40, k=30, subtract_b_dec=False),  # more than there are positive pre-activations
     MatryoshkaConfig(d_sae=40, k=3, prefixes=(4, 17, 40), aux_k=5, dead_after=100),
     MatryoshkaConfig(d_sae=40, k=5, decorrelation=0.2, threshold_momentum=0.5),

@@ -28,10 +28,15 @@ from husai.saes.select import largest
 BUFFERS = ("threshold", "threshold_batches")
 
 
+def kept(k: float, batch: int) -> int:
+    """Codes that a batch keeps."""
+    return max(1, round(k * batch))
+
+
 def keep_in_batch(positive_BF: Tensor, k: float) -> DenseCodes:
     """The B k largest of a batch, which must not be negative; zeros may fill the number up and stay zeros."""
     chosen = torch.zeros_like(positive_BF, dtype=torch.bool)
-    chosen.view(-1)[largest(positive_BF.reshape(1, -1), round(k * len(positive_BF)))[0]] = True
+    chosen.view(-1)[largest(positive_BF.reshape(1, -1), kept(k, len(positive_BF)))[0]] = True
     return DenseCodes(torch.where(chosen, positive_BF, 0.0))
 
 

@@ -28,7 +28,7 @@ def objective(config: BatchTopKConfig, p: Parameters, batch: Batch) -> tuple[Ter
 BATCHTOPK = Architecture(
     summary="the k largest pre-activations per row on average over a batch; a threshold after training",
     source="arXiv 2412.06410",
-    sparse=False,
+    sparse=True,
     knob="k",
     encode=batch_select.encode,
     objective=objective,

@@ -44,7 +44,7 @@ def nested(p: Parameters, values_BF: Tensor, widths: tuple[int, ...]) -> dict[in
 MATRYOSHKA = Architecture(
     summary="BatchTopK whose first latents reconstruct on their own, for nested sizes",
     source="arXiv 2503.17547",
-    sparse=False,
+    sparse=True,
     knob="k",
     encode=batch_select.encode,
     objective=objective,

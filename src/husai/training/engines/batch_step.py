@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from husai.saes.batch_select import kept
 from husai.saes.config import BatchSelectConfig
 from husai.training.engines.coded import LevelCoded
 from husai.training.engines.kernels.batch import code_reaching, decode_levels, gather, keep_above
@@ -25,7 +26,8 @@ class BatchStep(SeedStep):
         self._tiles(lambda lane, first, last: self._centre(first, last, rows_BW))
         if not reach.known:
             reach.start(self.space.x_BD, *seed.weights[:2], self.coding.k)
-        chosen = len(rows_BW) * self.coding.k
+        assert isinstance(self.coding.config, BatchSelectConfig)
+        chosen = kept(self.coding.config.k, len(rows_BW))
         while True:
             guess = reach.value
             self._tiles(lambda lane, first, last: self._find(lane, first, last))

@@ -81,7 +81,7 @@ def coding(config: AnySAEConfig, coupling: Coupling | None) -> Coding | str:
         return Coding(config, config.k, config.d_sae, config.subtract_b_dec, aligned=True)
     if isinstance(config, BatchSelectConfig):
         widths = config.widths if isinstance(config, MatryoshkaConfig) else (config.d_sae,)
-        return Coding(config, config.k, config.d_sae, config.subtract_b_dec, widths=widths)
+        return Coding(config, max(1, round(config.k)), config.d_sae, config.subtract_b_dec, widths=widths)
     if isinstance(config, Routed):
         return Coding(config, config.k, config.d_sae, config.subtract_b_dec, routed=config)
     if isinstance(config, TopKConfig):
