@@ -7,13 +7,16 @@ import pytest
 from husai import events
 from husai.activations.source import CapturedSource
 from husai.models.config import PretrainConfig, TransformerConfig
+from husai.saes.config import ReluL1Config
 from husai.store import layout
 from husai.store.index import Results
 from husai.studies.executors.worker import compute
 from husai.studies.node import Node, work_of
 from husai.studies.nodes.registry import KINDS
 from husai.studies.plan import Plan, plan
+from husai.studies.survey_plan import calibrate_node
 from husai.tasks.modular import ModularConfig
+from husai.training.config import TrainingConfig
 
 
 class Killed(BaseException):
@@ -33,6 +36,12 @@ def study_of_every_kind(tiny_study, monkeypatch):
     )
     controls = {"random_models": 2}
     return tiny_study(target=target, controls=controls, seeds=2)
+
+
+def search(activations: Node) -> Node:
+    """A search for an L0, which only surveys have."""
+    sae, training = ReluL1Config(d_sae=12, l1=1.0), TrainingConfig(steps=20, batch=32, lr=1e-2)
+    return calibrate_node(sae, 2.0, training, 0, activations, "L0 = 2")
 
 
 def one_of_every_kind(made: Plan) -> list[Node]:
@@ -58,7 +67,9 @@ def test_every_kind_of_node_starts_over_or_goes_on(tmp_path, study_of_every_kind
         return complete(draft, record)
 
     monkeypatch.setattr(layout.Draft, "complete", die_first)
-    nodes = one_of_every_kind(plan(study_of_every_kind, 20))
+    made = plan(study_of_every_kind, 20)
+    nodes = [*one_of_every_kind(made), made.activations["planted"], search(made.activations["planted"])]
+    nodes = list({node.id: node for node in nodes}.values())
     assert {node.kind for node in nodes} == set(KINDS)
     root, plain = tmp_path / "killed", tmp_path / "undisturbed"
     for node in nodes:

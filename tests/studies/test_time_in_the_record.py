@@ -5,10 +5,10 @@ from __future__ import annotations
 from husai.activations import stream
 from husai.store.index import Results
 from husai.studies import present
+from husai.studies.computing import Computing
 from husai.studies.executors.worker import compute
 from husai.studies.ledger import Ledger
 from husai.studies.node import folder_of, work_of
-from husai.studies.runner import Run
 
 
 def made(root, nodes):
@@ -40,10 +40,10 @@ def test_other_records_say_nothing_of_it(tmp_path, long_stack):
     assert "waiting" not in present.record(rows)
 
 
-def test_it_stands_in_the_ledger(tmp_path, tiny_study, long_stack):
-    run, ledger, nodes = Run(tiny_study(), tmp_path), Ledger(tmp_path), long_stack(50)
+def test_it_stands_in_the_ledger(tmp_path, long_stack):
+    ledger, nodes = Ledger(tmp_path), long_stack(50)
     record, _ = made(tmp_path, nodes)
-    run._finished(nodes[-1], ledger)
+    Computing(Results(tmp_path), 1, ledger)._finished(nodes[-1])
     (line,) = ledger.events()
     assert line["parts"] == record.provenance.parts
     assert set(line["parts"]) == {"steps", "waiting_for_rows"}
