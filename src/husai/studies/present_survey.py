@@ -8,9 +8,10 @@ from typing import Any
 from rich.table import Table
 
 from husai.store.record import RunRecord
-from husai.studies.present import REPORT, minutes, rendered, with_interval
+from husai.studies.present import minutes, rendered, with_interval
 from husai.studies.survey import Survey
 
+SUMMARY = "summary.md"
 LEAST = 118  # columns in which no number is cut off
 
 
@@ -40,9 +41,9 @@ def survey_dry_run(survey: Survey, workers: int) -> tuple[dict[str, Any], str]:
 
 
 def survey_answer(folder: Path, record: RunRecord) -> tuple[dict[str, Any], str]:
-    """What was found, and the path of the report, always last."""
-    path = str((folder / REPORT).resolve())
-    data = {"arms": record.facts["arms"], "run": str(folder), "report": path, "id": record.id}
+    """What was found, and the path of the summary, always last."""
+    path = str((folder / SUMMARY).resolve())
+    data = {"arms": record.facts["arms"], "run": str(folder), "summary": path, "id": record.id}
     return data, "\n".join([survey_tables(record), path])
 
 
