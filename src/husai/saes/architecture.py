@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 import torch
@@ -38,10 +38,6 @@ class Batch:
     def variance(self) -> Tensor:
         """Mean squared distance of y from its mean: what penalties are relative to."""
         return squared_error(self.y_BO, self.y_BO.mean(0, keepdim=True))
-
-    def with_dead(self, dead_F: Tensor) -> Batch:
-        """The same rows, other latents dead."""
-        return replace(self, dead_F=dead_F)
 
 
 def one_hook(config: Any, rows_BD: Tensor) -> tuple[Tensor, Tensor]:

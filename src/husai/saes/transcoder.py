@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from husai.errors import UserError
-from husai.saes.architecture import Architecture, Batch, Shapes, Terms
+from husai.saes.architecture import Architecture, Batch, Shapes, Terms, linear_decode
 from husai.saes.aux import aux_term, keep_largest
-from husai.saes.codes import Codes, DenseCodes, SparseCodes, decode
+from husai.saes.codes import Codes, DenseCodes, SparseCodes
 from husai.saes.config import TranscoderConfig
 from husai.saes.parameters import Parameters, pre_activations, squared_error, unit_rows
 
@@ -70,19 +70,14 @@ def encode(config: TranscoderConfig, p: Parameters, x_BD: Tensor) -> Codes:
 
 def skip_decode(config: TranscoderConfig, p: Parameters, codes: Codes, x_BD: Tensor) -> Tensor:
     """`f W_dec + b_dec + x W_skip^T`."""
-    return decode(codes, p["W_dec"], p["b_dec"]) + x_BD @ p["W_skip"].T
-
-
-def plain_decode(config: TranscoderConfig, p: Parameters, codes: Codes, x_BD: Tensor) -> Tensor:
-    """`f W_dec + b_dec`."""
-    return decode(codes, p["W_dec"], p["b_dec"])
+    return linear_decode(config, p, codes, x_BD) + x_BD @ p["W_skip"].T
 
 
 def objective(config: TranscoderConfig, p: Parameters, batch: Batch) -> tuple[Terms, SparseCodes]:
     """`mse` on the output and `aux`."""
     pre = pre_activations(p, batch.x_BD, subtract_b_dec=False)
     codes = keep_largest(pre.relu(), config.k)
-    rebuild = skip_decode if "W_skip" in p else plain_decode
+    rebuild = skip_decode if "W_skip" in p else linear_decode
     y_hat = rebuild(config, p, codes, batch.x_BD)
     return {"mse": squared_error(batch.y_BO, y_hat)} | aux_term(config, p, batch, pre, y_hat), codes
 
@@ -110,7 +105,6 @@ TRANSCODER = Architecture(
     shapes=shapes,
     init=init,
     encode=encode,
-    decode=plain_decode,
     objective=objective,
     fold=fold,
 )

@@ -68,7 +68,7 @@ def conclude_survey(
         for arm in setting.arms:
             evidence = ArmEvidence(plan, setting, arm, folders, records)
             judged[setting.name, arm.name] = _Judged(evidence, evidence.trained(margin), evidence.says(margin))
-    made = [m for found in judged.values() for m in _measurements(found, margin)]
+    made = [m for found in judged.values() for m in _measurements(found)]
     ranks = {key: where for setting in plan.survey.settings for key, where in _ranks(setting, judged).items()}
     trained = {key: found.trained for key, found in judged.items()}
     return SurveyConclusion(trained, tuple(made), _facts(plan, judged, ranks, records))
@@ -78,9 +78,9 @@ def _scope(e: ArmEvidence, **more: str) -> dict[str, str]:
     return {"setting": e.setting.name, "arm": e.arm.name} | more
 
 
-def _measurements(found: _Judged, margin: float) -> list[Measurement]:
+def _measurements(found: _Judged) -> list[Measurement]:
     e = found.evidence
-    return [*_stabilities(e), *_excesses(e, margin), *_copied(e), *_changes(e, found.trained)]
+    return [*_stabilities(e), *_excesses(e), *_copied(e), *_changes(e, found.trained)]
 
 
 def _stabilities(e: ArmEvidence) -> list[Measurement]:
@@ -95,7 +95,7 @@ def _stabilities(e: ArmEvidence) -> list[Measurement]:
     return made
 
 
-def _excesses(e: ArmEvidence, margin: float) -> list[Measurement]:
+def _excesses(e: ArmEvidence) -> list[Measurement]:
     """Over each control, at 95 % and, for `not beyond`, at 90 %."""
     made = []
     for control in e.controls:
@@ -208,10 +208,11 @@ def _arm_facts(
     plan: SurveyPlan, key: Key, found: _Judged, rank: dict[str, Any] | None, records: Mapping[str, RunRecord]
 ) -> dict[str, Any]:
     e = found.evidence
-    stack = records[plan.stacks[*key[:1], TARGET, key[1], plan.budgets[key]].id]
+    setting, arm = key
+    stack = records[plan.stacks[setting, TARGET, arm, plan.budgets[key]].id]
     return {
-        "setting": key[0],
-        "arm": key[1],
+        "setting": setting,
+        "arm": arm,
         "kind": e.arm.sae.kind,
         "requested_l0": e.arm.l0,
         "steps": plan.budgets[key],

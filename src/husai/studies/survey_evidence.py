@@ -20,7 +20,7 @@ from husai.statistics.intervals import (
     unit_mean,
 )
 from husai.store.record import RunRecord
-from husai.store.tensors import load_arrays
+from husai.store.tensors import Arrays, load_arrays
 from husai.studies.evidence import STATISTIC
 from husai.studies.node import Node
 from husai.studies.plan import GAUSSIAN, RANDOM_MODEL, TARGET, random_model
@@ -60,7 +60,17 @@ class ArmEvidence:
 
     def matrix(self, source: str, population: str = "alive", half: bool = False) -> np.ndarray:
         """Pairwise statistic [S, S]."""
-        return load_arrays(self.folders[self.node(source, half).id] / "pairs.safetensors")[f"{STATISTIC}|{population}"]
+        return self._pairs(self.node(source, half).id)[f"{STATISTIC}|{population}"]
+
+    def _pairs(self, node: str) -> Arrays:
+        """Matrices of a measure node: read once, asked for many times."""
+        if node not in self._read:
+            self._read[node] = load_arrays(self.folders[node] / "pairs.safetensors")
+        return self._read[node]
+
+    @cached_property
+    def _read(self) -> dict[str, Arrays]:
+        return {}
 
     def stability(self, group: str, population: str = "alive", half: bool = False) -> Estimate | None:
         """M of the arm on a group of sources; None where some pair of seeds has nothing to compare."""
