@@ -86,8 +86,8 @@ def hooks(root: Path, started: list[str] | None = None, done: list[str] | None =
 
 
 def children() -> set[int]:
-    """Living child processes, without the helper that multiprocessing keeps for itself."""
-    found = psutil.Process().children(recursive=True)
+    """Living workers: not the helper that multiprocessing keeps for itself, nor what a browser of another test starts."""
+    found = psutil.Process().children()
     return {
         p.pid for p in found if p.status() != psutil.STATUS_ZOMBIE and "resource_tracker" not in " ".join(p.cmdline())
     }
