@@ -39,6 +39,8 @@ class Config(BaseModel):
     def override(self, assignments: list[str]) -> Self:
         """Copy with each `path=value` applied; values are read as YAML (`seeds=5`, `sae.k=[4,8]`).
 
+        Another `kind` (`sae.kind=gated`) keeps what was declared and takes its own defaults for the rest.
+
         Raises:
             UserError: unknown path (with the nearest valid one), or a value that does not fit.
         """
@@ -47,8 +49,21 @@ class Config(BaseModel):
             path, sep, text = assignment.partition("=")
             if not sep:
                 raise UserError(f"--set {assignment}: write path=value, for example seeds=5")
-            _assign(data, path.strip(), _read_value(assignment, text))
+            path, value = path.strip(), _read_value(assignment, text)
+            if path.endswith(".kind"):
+                data = self._of_other_kind(data, path, value)
+            else:
+                _assign(data, path, value)
         return type(self).parse(data, "--set " + " ".join(assignments))
+
+    def _of_other_kind(self, data: dict[str, Any], path: str, kind: object) -> dict[str, Any]:
+        parent, what = path.removesuffix(".kind"), f"--set {path}={kind}"
+        declared: Any = type(self).parse(data, what).model_dump(mode="json", exclude_defaults=True)
+        _assign(data, path, kind)
+        for key in parent.split("."):
+            declared = declared[int(key)] if isinstance(declared, list) else declared.get(key, {})
+        _assign(data, parent, declared | {"kind": kind})
+        return type(self).parse(data, what).plain()
 
 
 def _read_value(assignment: str, text: str) -> object:

@@ -121,7 +121,6 @@ def test_the_original_is_not_touched():
         ("part.rate=.nan", ("part.small.rate", "finite")),
         ("part.rate=.inf", ("part.small.rate", "finite")),
         ("part=5", ("part",)),
-        ("part.kind=large", ("part.large.k", "valid: kind, width")),
         ("part.kind=huge", ("part", "'small', 'large'")),
         ("part={kind: large, widht: 3}", ("part.large.widht", "did you mean 'width'?")),
         ("name=5", ("name", "valid string")),
@@ -143,3 +142,16 @@ def test_no_assignment_breaks_it(path, value):
     except UserError:
         return
     assert Whole.parse(found.plain()) == found
+
+
+def test_another_kind_keeps_what_was_declared_and_takes_its_own_defaults() -> None:
+    assert Whole().override(["part.kind=large"]) == Whole(part=Large())
+    assert Whole().override(["part.kind=large", "part.width=3"]) == Whole(part=Large(width=3))
+    assert Whole().override(["parts.1.kind=small", "parts.1.k=2"]) == Whole(parts=(Small(k=1), Small(k=2)))
+    assert Whole().override(["part.k=7", "part.kind=small"]) == Whole(part=Small(k=7))
+    assert (
+        refused("part.k=7", "part.kind=large")
+        == "--set part.kind=large: unknown key 'part.large.k': valid: kind, width"
+    )
+    assert refused("parts.7.kind=large") == "--set parts.7.kind: '7' is not an index; valid: 0 to 1"
+    assert refused("prat.kind=large") == "--set prat.kind: unknown key 'prat': did you mean 'part'?"

@@ -14,7 +14,7 @@ from husai.activations.source import PlantedSource
 from husai.saes.config import TopKConfig
 from husai.store.index import Results
 from husai.store.record import RunRecord
-from husai.studies import alone, computing
+from husai.studies import computing
 from husai.studies.executors.local import Failure, Hooks
 from husai.studies.executors.worker import compute
 from husai.studies.node import Node, folder_of, work_of
@@ -117,5 +117,4 @@ class InProcess:
 @pytest.fixture
 def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Single steps and studies are computed in this process."""
-    monkeypatch.setattr(alone, "LocalExecutor", InProcess)
     monkeypatch.setattr(computing, "LocalExecutor", InProcess)

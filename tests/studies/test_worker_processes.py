@@ -86,7 +86,7 @@ def hooks(root: Path, started: list[str] | None = None, done: list[str] | None =
 
 
 def children() -> set[int]:
-    """Living workers: not the helper that multiprocessing keeps for itself, nor what a browser of another test starts."""
+    """Living workers: not what multiprocessing keeps for itself, nor what a browser of another test starts."""
     found = psutil.Process().children()
     return {
         p.pid for p in found if p.status() != psutil.STATUS_ZOMBIE and "resource_tracker" not in " ".join(p.cmdline())
@@ -149,7 +149,9 @@ def alive(pid: int) -> bool:
 def test_a_crash_keeps_its_trace_in_the_ledger(tmp_path, long_stack):
     rows, _ = long_stack(20)
     broken = Node("measure", "a broken node", {"detial": "full"}, {"activations": rows})
-    with pytest.raises(UserError, match=r"^a broken node failed: KeyError: 'detail'; the trace is in .*ledger\.jsonl$"):
+    with pytest.raises(
+        UserError, match=r"^a broken node failed: KeyError: 'detail'; the trace is in .*ledger\.jsonl; "
+    ):
         Steps(tmp_path, "x", 1).run([rows, broken])
     lines = Ledger(tmp_path / "experiments" / "x").events()
     assert [(e["event"], e["title"]) for e in lines][-1] == ("failed", "a broken node")

@@ -14,6 +14,7 @@ units of sqrt(d_in), because rows there have another norm. A delta of 0 is the a
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -70,11 +71,18 @@ def follow_(config: ArchetypalConfig, p: Parameters, codes: Codes) -> None:
 
 def onto_simplex(rows_FN: Tensor) -> Tensor:
     """The nearest point of the simplex for each row: relu(row - t), t such that it sums to 1 (Held et al. 1974)."""
-    falling_FN = rows_FN.sort(-1, descending=True).values
+    falling_FN = _rising(rows_FN).flip(-1)
     count_N = torch.arange(1, rows_FN.shape[-1] + 1, dtype=rows_FN.dtype)
     t_FN = (falling_FN.cumsum(-1) - 1) / count_N
     last_F1 = ((falling_FN > t_FN).sum(-1, keepdim=True) - 1).clamp_min(0)  # NaN is above nothing
     return (rows_FN - t_FN.gather(-1, last_F1)).relu()
+
+
+def _rising(rows_FN: Tensor) -> Tensor:
+    """Sorted, NaN last; numpy's is some 30 times as fast as torch's on a CPU."""
+    if rows_FN.device.type == "cpu":
+        return torch.from_numpy(np.sort(rows_FN.numpy(), axis=-1))
+    return rows_FN.sort(-1).values
 
 
 def fold(config: ArchetypalConfig, p: Parameters, mean_D: Tensor, factor: float | Tensor) -> Parameters:

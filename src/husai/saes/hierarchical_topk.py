@@ -10,15 +10,17 @@ AuxK and decorrelation weigh less by that factor than beside a mean. To use fewe
 
 from __future__ import annotations
 
+from itertools import accumulate
+
 import torch
 from torch import Tensor
-from torch.nn.functional import embedding
+from torch.nn.functional import embedding_bag
 
 from husai.saes.architecture import Architecture, Batch, Terms
 from husai.saes.aux import aux_term, keep_largest
 from husai.saes.codes import SparseCodes
 from husai.saes.config import HierarchicalTopKConfig
-from husai.saes.parameters import Parameters, pre_activations
+from husai.saes.parameters import Parameters, pre_activations, squared_error
 
 
 def encode(config: HierarchicalTopKConfig, p: Parameters, x_BD: Tensor) -> SparseCodes:
@@ -36,20 +38,22 @@ def objective(config: HierarchicalTopKConfig, p: Parameters, batch: Batch) -> tu
     """`mse`, `mse_levels` where there are smaller levels, and `aux`."""
     pre = pre_activations(p, batch.x_BD, config.subtract_b_dec)
     codes = by_value(keep_largest(pre.relu(), config.k))
-    x_hat_BKO = cumulative(p, codes)
-    error_K = (x_hat_BKO - batch.y_BO[:, None]).square().sum(-1).mean(0)
-    terms = {"mse": error_K[-1]}
-    if config.smaller:
-        chosen = torch.tensor(config.smaller, device=error_K.device) - 1
-        terms["mse_levels"] = error_K.index_select(0, chosen).sum()
-    return terms | aux_term(config, p, batch, pre, x_hat_BKO[:, -1]), codes
+    *smaller, x_hat = at_levels(p, codes, (*config.smaller, config.k))
+    terms = {"mse": squared_error(batch.y_BO, x_hat)}
+    if smaller:
+        terms["mse_levels"] = torch.stack([squared_error(batch.y_BO, at) for at in smaller]).sum()
+    return terms | aux_term(config, p, batch, pre, x_hat), codes
 
 
-def cumulative(p: Parameters, codes: SparseCodes) -> Tensor:
-    """[B, K, O]: the reconstruction from the first 1, 2, ... K of the codes."""
+def at_levels(p: Parameters, codes: SparseCodes, levels: tuple[int, ...]) -> list[Tensor]:
+    """Reconstructions [B, O] from the first n of the codes, for each n of the rising `levels`; the last is K."""
+    B, K = codes.values_BK.shape
+    starts_L = torch.tensor((0, *levels[:-1]), device=codes.values_BK.device)
+    bags = (torch.arange(B, device=starts_L.device)[:, None] * K + starts_L).flatten()
     # The gradient of an embedding is summed by the owner of a row, in the order of the batch.
-    rows_BKO = embedding(codes.indices_BK, p["W_dec"])
-    return p["b_dec"] + (codes.values_BK[..., None] * rows_BKO).cumsum(1)
+    values, indices = codes.values_BK.flatten(), codes.indices_BK.flatten()
+    between = embedding_bag(indices, p["W_dec"], bags, mode="sum", per_sample_weights=values)
+    return list(accumulate(between.view(B, len(levels), -1).unbind(1), initial=p["b_dec"]))[1:]
 
 
 HIERARCHICAL_TOPK = Architecture(

@@ -15,6 +15,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torch.nn.functional import embedding
 
 from husai.saes.architecture import Architecture, Batch, Shapes, Terms
 from husai.saes.aux import keep_largest
@@ -89,8 +90,9 @@ def jacobian(
     of_x, of_y = _sides(config, p)
     into_FM, out_FM = of_x["W_dec"] @ p["mlp.W_in"], of_y["W_enc"] @ p["mlp.W_out"].T
     slope_BM = _slope(config.activation, x_hat_BD @ p["mlp.W_in"] + p["mlp.b_in"])
-    out_BKM = out_FM[y_codes.indices_BK] * slope_BM[:, None]
-    return out_BKM @ into_FM[x_codes.indices_BK].transpose(1, 2)
+    # The gradient of an embedding is summed by the owner of a row, in the order of the batch.
+    out_BKM = embedding(y_codes.indices_BK, out_FM) * slope_BM[:, None]
+    return out_BKM @ embedding(x_codes.indices_BK, into_FM).transpose(1, 2)
 
 
 def _slope(activation: str, h_BM: Tensor) -> Tensor:

@@ -8,19 +8,18 @@ from typing import Literal
 
 from pydantic import Field
 
-from husai import events
 from husai.activations.guards import require_real
 from husai.activations.manifest import read_manifest
 from husai.activations.source import CapturedSource, ExternalSource, Source
 from husai.config import Config
-from husai.errors import HusaiError, Interrupted, UserError
+from husai.errors import UserError
 from husai.saes.config import SAEConfig, TopKConfig
 from husai.store.index import Results
 from husai.store.layout import is_complete, read_record
 from husai.store.record import RunRecord
-from husai.studies.executors.local import Hooks, LocalExecutor
+from husai.studies.computing import Computing
 from husai.studies.ledger import Ledger
-from husai.studies.node import Node, folder_of, work_of
+from husai.studies.node import Node, folder_of
 from husai.studies.plan import activations_nodes, measure_node, stack_node
 from husai.studies.preflight import width
 from husai.studies.seed_folders import SeedJob, write_seed_folders
@@ -63,23 +62,10 @@ class Steps:
             UserError: what a node refuses.
             Interrupted: a stop was asked for.
         """
-        results, ledger = Results(self.root), Ledger(self.root / "experiments" / self.folder_name)
-        missing = [n for n in nodes if not n.fixed_id and results.node(n.kind, n.id) is None]
-        hooks = Hooks(
-            lambda node: work_of(node, results),
-            lambda node: ledger.write("started", node.id, node.title),
-            lambda node: ledger.write("finished", node.id, node.title),
-        )
-        with LocalExecutor(self.root, self.workers) as executor:
-            failure = executor.run(missing, hooks)
-        if failure is not None:
-            ledger.failure(failure.node.id, failure.node.title, failure.node.fields, failure.error, failure.trace)
-            if isinstance(failure.error, HusaiError):
-                raise failure.error
-            raise UserError(f"{failure.node.title} failed: {failure.error}; the trace is in {ledger.path}")
-        if events.stop_requested():
-            raise Interrupted("stopped; everything finished is kept: run the same command again to go on")
-        return {n.id: read_record(folder_of(n, results)) for n in nodes}
+        ledger = Ledger(self.root / "experiments" / self.folder_name)
+        with Computing(Results(self.root), self.workers, ledger) as done:
+            done.nodes(nodes)
+        return done.records
 
 
 def capture_alone(job: CaptureJob, root: Path, workers: int) -> tuple[Path, RunRecord]:

@@ -11,10 +11,11 @@ from typing import Self
 from husai import events
 from husai.errors import HusaiError, Interrupted, UserError
 from husai.store.index import Results
+from husai.store.layout import read_record
 from husai.store.record import RunRecord
 from husai.studies.executors.local import Failure, Hooks, LocalExecutor
 from husai.studies.ledger import Ledger
-from husai.studies.node import Node, work_of
+from husai.studies.node import Node, folder_of, work_of
 
 GO_ON = "run the same command again to go on"
 
@@ -52,7 +53,7 @@ class Computing:
         """
         missing = []
         for node in nodes:
-            record = self.results.node(node.kind, node.id)
+            record = read_record(node.given) if node.given else self.results.node(node.kind, node.id)
             if record is None:
                 missing.append(node)
             else:
@@ -78,7 +79,7 @@ class Computing:
 
     def _note(self, node: Node, record: RunRecord) -> None:
         self.records[node.id] = record
-        self.folders[node.id] = self.results.node_folder(node.kind, node.id)
+        self.folders[node.id] = folder_of(node, self.results)
 
     def _fail(self, failure: Failure) -> None:
         self.ledger.failure(failure.node.id, failure.node.title, failure.node.fields, failure.error, failure.trace)
