@@ -88,7 +88,7 @@ def _truth(arm: dict[str, Any], by_place: Mapping[Any, Measurement], margin: flo
     where = {"setting": arm["setting"], "arm": arm["arm"], "source": TARGET}
     wanted = [(STATISTIC, where | {"population": "alive"}), *((name, where) for name in TRUTH[:2])]
     between, to_truth, most = (by_place.get((name, frozenset(scope.items()))) for name, scope in wanted)
-    return truth(arm["says"], between, to_truth, most, margin)
+    return truth(arm, between, to_truth, most, margin)
 
 
 def _scope(e: ArmEvidence, **more: str) -> dict[str, str]:

@@ -13,7 +13,8 @@ CONSISTENT = {
     "undecided": "not shown to be consistent beyond controls",
     "no statement": "no statement on consistency",
 }
-TRUE, FALSE, PARTLY, OPEN, UNKNOWN = "true", "not true", "true in part", "undecided", "unknown"
+EARLY = "undertrained"  # how the reasons of such an arm begin
+TRUE, FALSE, SHORT, OPEN, UNKNOWN = "true", "not true", "short of the truth", "undecided", "unknown"
 
 
 def comparisons(settings: list[dict[str, Any]], arms: list[ArmFacts]) -> list[dict[str, Any]]:
@@ -62,7 +63,7 @@ def _left_out(arms: list[ArmFacts]) -> str:
     """How many take no part, by reason; an arm may have both."""
     counts = {
         word: sum(any(reason.startswith(word) for reason in arm["reasons"]) for arm in arms)
-        for word in ("unmatched", "undertrained")
+        for word in ("unmatched", EARLY)
     }
     held = ", ".join(f"{n} {word}" for word, n in counts.items() if n)
     return f" ({held})" if held else ""
@@ -97,24 +98,25 @@ def answer(found: list[dict[str, Any]]) -> str:
 
 
 def truth(
-    says: str, between: Measurement | None, to_truth: Measurement | None, most: Measurement | None, margin: float
+    arm: ArmFacts, between: Measurement | None, to_truth: Measurement | None, most: Measurement | None, margin: float
 ) -> dict[str, str] | None:
     """Are features that come back also true? None where no truth is known.
 
     True: the interval of the agreement with the truth ends above what is attainable less the margin; not true: all of
-    it lies below, and the seeds surely agree more with each other than with the truth; in part: all of it lies below.
+    it lies below, and the seeds surely agree more with each other than with the truth; short of the truth: all of it lies below.
     """
     if to_truth is None or most is None:
         return None
-    state = _truth_state(between, to_truth, most, margin)
+    state, says = _truth_state(between, to_truth, most, margin), arm["says"]
+    early = " (undertrained: more steps may change it)" if any(r.startswith(EARLY) for r in arm["reasons"]) else ""
     link = "; " if state in (OPEN, UNKNOWN) else ", and " if (says == "beyond") == (state == TRUE) else ", but "
-    return {"state": state, "words": f"{CONSISTENT[says]}{link}{_TRUTH[state]}"}
+    return {"state": state, "words": f"{CONSISTENT[says]}{link}{_TRUTH[state]}{early}"}
 
 
 _TRUTH = {
     TRUE: "true within the margin",
     FALSE: "not true: the seeds agree more with each other than with the truth",
-    PARTLY: "true only in part: short of the truth by more than the margin",
+    SHORT: "short of the truth by more than the margin",
     OPEN: "whether true within the margin is undecided",
     UNKNOWN: "nothing can be said of the truth",
 }
@@ -129,7 +131,7 @@ def _truth_state(between: Measurement | None, to_truth: Measurement, most: Measu
     if high >= most.value - margin:
         return OPEN
     least = None if between is None else _bounds(between)[0]
-    return FALSE if least is not None and least > high else PARTLY
+    return FALSE if least is not None and least > high else SHORT
 
 
 def _bounds(m: Measurement) -> tuple[float | None, float | None]:
