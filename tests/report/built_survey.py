@@ -98,7 +98,9 @@ def survey() -> Survey:
         ),
         Setting(
             name="hooks", title="arms that read different hooks", source=planted, ranked=False, **alone,
-            arms=tuple(SurveyArm(name=n, sae=TopKConfig(d_sae=F + 9 + i, k=3)) for i, n in enumerate(("first", "second"))),
+            arms=tuple(
+                SurveyArm(name=name, sae=TopKConfig(d_sae=F + 9 + i, k=3)) for i, name in enumerate(("first", "second"))
+            ),
         ),
     )  # fmt: skip
     return Survey(name="built-survey", question="Which of 3 architectures?", settings=settings, remarks=("1 remark.",))
@@ -216,7 +218,9 @@ def _measure(
         listed = [float(v) for v in values]
         made += [single(name, v, "share, 80 rows", {"seed": str(s)}, "one seed") for s, v in enumerate(listed)]
         made.append(measured(name, unit_mean(listed, unit="seeds"), "share, 80 rows", {}))
-    made.append(measured("own_nearest_neighbour", unit_mean([0.3] * seeds, unit="seeds"), "cosine", {"population": "alive"}))
+    made.append(
+        measured("own_nearest_neighbour", unit_mean([0.3] * seeds, unit="seeds"), "cosine", {"population": "alive"})
+    )
     return made
 
 

@@ -112,7 +112,8 @@ def _ends(m: Measurement | None, run: str) -> Ends | None:
 
 
 def _legend(view: SurveyView, arms: list[ArmView], *, line: bool = True) -> list[tuple[str, Cell]]:
-    return [*FILLED, *([LINE] if line else []), *view.key(arms)]
+    part = line and any(arm.takes_part for arm in arms)
+    return [*FILLED, *([LINE] if part else []), *view.key(arms)]
 
 
 def _l0_axis(values: list[float]) -> Axis:

@@ -58,7 +58,12 @@ def _content(view: SurveyView, figures: list[list[Figure]], known: Figure) -> di
         "view": view,
         "t": tables,
         "settings": [
-            {"name": view.setting(i), "ranked": setting["ranked"], "tables": view.comparisons_of(i), "figure": together(pair)}
+            {
+                "name": view.setting(i),
+                "ranked": setting["ranked"],
+                "tables": view.comparisons_of(i),
+                "figure": together(pair),
+            }
             for i, (setting, pair) in enumerate(zip(view.facts["settings"], figures, strict=True))
         ],
         "truths": [table for number in found if (table := tables.truth(found[number])).rows],

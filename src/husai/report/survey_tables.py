@@ -29,12 +29,9 @@ def settings(view: SurveyView) -> Table:
     for i in range(len(view.settings)):
         at, declared = f"facts.settings.{i}", f"config.settings.{i}"
         numbers = [view.fact(f"{declared}.{name}") for name in ("seeds", "training.steps", "max_steps")]
-        controls = joined(view.listed(f"{at}.controls"))
         arms = [view.fact(f"facts.comparisons.{j}.arms") for j in _entries(view, i)]
-        rows.append(
-            [view.setting(i), view.fact(f"{at}.title"), joined(arms, " + "), *numbers, controls]
-            + [view.fact(f"{at}.what_varied")]
-        )
+        row: list[Cell] = [view.setting(i), view.fact(f"{at}.title"), joined(arms, " + "), *numbers]
+        rows.append([*row, joined(view.listed(f"{at}.controls")), view.fact(f"{at}.what_varied")])
     return Table("settings", "Settings", columns, rows, wordy=True)
 
 
@@ -175,7 +172,9 @@ def searches(view: SurveyView) -> Table:
     for up in view.of_kind("calibrate"):
         found = [cell(up.get(name), up.id) for name in ("requested_l0", "calibrated_l0", "knob")]
         rows.append([up.fact("name"), *found, _reached(up)])
-    return Table("searches", "Searches for an L0", columns, rows, "every arm's L0 is set by itself, or none was asked for")
+    return Table(
+        "searches", "Searches for an L0", columns, rows, "every arm's L0 is set by itself, or none was asked for"
+    )
 
 
 def _reached(up: Upstream) -> Cell:
@@ -186,8 +185,11 @@ def _reached(up: Upstream) -> Cell:
 def sources(view: SurveyView) -> Table:
     """What every source is, in the words of its record."""
     columns = [Column("rows of", text=True), Column("what they are", text=True)]
-    found = [view.upstream.get(f"activation {name} {source}") for name in view.settings for source in _rows_of(view, name)]
-    rows: list[list[Cell]] = [[up.fact("name"), up.fact("facts.rows")] for up in found if up is not None]
+    found = [
+        view.upstream.get(f"activation {name} {source}") for name in view.settings for source in _rows_of(view, name)
+    ]
+    once = {up.id: up for up in found if up is not None}  # settings may read the same rows
+    rows: list[list[Cell]] = [[up.fact("name"), up.fact("facts.rows")] for up in once.values()]
     return Table("sources", "Where the activations come from", columns, rows, wordy=True)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from string import ascii_lowercase, ascii_uppercase
 from typing import Any
@@ -146,14 +146,15 @@ class SurveyView(Recorded):
 
     @cached_property
     def letters(self) -> list[str]:
-        """A letter for each arm: the same for the same architecture, unless one table has it twice."""
+        """A letter for each arm: one for an architecture, or for a name where a table has an architecture twice."""
         twice = {
-            arm.facts["kind"]
+            (table.setting, arm.facts["kind"])
             for table in self.comparisons
             for arm in table.arms
             if sum(other.facts["kind"] == arm.facts["kind"] for other in table.arms) > 1
         }
-        keys = [f["arm"] if f["kind"] in twice else f["kind"] for f in self.facts["arms"]]
+        names = [(arm.setting, arm.facts["kind"]) for arm in self.arms]
+        keys = [f["arm"] if n in twice else n[1] for f, n in zip(self.facts["arms"], names, strict=True)]
         order = list(dict.fromkeys(keys))
         return [_letter(order.index(key)) for key in keys]
 
@@ -164,7 +165,7 @@ class SurveyView(Recorded):
             kinds.setdefault(arm.letter, set()).add(arm.facts["arm"])
         found: dict[str, Cell] = {}
         for arm in arms:
-            name = arm.name if len(kinds[arm.letter]) == 1 else arm.fact("kind")
+            name = replace(arm.name, style="") if len(kinds[arm.letter]) == 1 else arm.fact("kind")
             found.setdefault(arm.letter, name)
         return [(f"letter:{letter}", name) for letter, name in sorted(found.items(), key=lambda e: given_out(e[0]))]
 
@@ -183,4 +184,3 @@ def _letter(index: int) -> str:
 def given_out(letter: str) -> tuple[int, tuple[int, ...]]:
     """Sort key: as they were given out."""
     return len(letter), tuple(LETTERS.index(c) for c in letter)
-

@@ -1,4 +1,4 @@
-"""What a survey has found, in words: made from the judged arms alone, and kept in its record for pages and terminals."""
+"""What a survey has found, in words: made from its judged arms, and kept in its record for pages and terminals."""
 
 from __future__ import annotations
 
@@ -73,10 +73,11 @@ def _ranking(part: list[ArmFacts]) -> list[str]:
     placed = sorted((arm for arm in part if arm["rank"]), key=lambda arm: arm["rank"]["rank"])
     if len(placed) < 2:
         return ["no ranking, which takes two"]
+    front = [arm["arm"] for arm in placed if arm["rank"]["on_front"]]
     behind = [arm["arm"] for arm in placed if arm["rank"]["surely_behind"]]
     return [
         f"most beyond its controls: {placed[0]['arm']}",
-        f"on the front of stability and explained variance: {_names([a['arm'] for a in placed if a['rank']['on_front']])}",
+        f"on the front of stability and explained variance: {_names(front)}",
         f"surely behind another arm: {_names(behind)}",
     ]
 
@@ -102,8 +103,8 @@ def truth(
 ) -> dict[str, str] | None:
     """Are features that come back also true? None where no truth is known.
 
-    True: the interval of the agreement with the truth ends above what is attainable less the margin; not true: all of
-    it lies below, and the seeds surely agree more with each other than with the truth; short of the truth: all of it lies below.
+    True: the whole interval of the agreement with the truth lies above what is attainable less the margin. Short of the
+    truth: all of it lies below. Not true: it does, and the seeds surely agree more with each other than with the truth.
     """
     if to_truth is None or most is None:
         return None
