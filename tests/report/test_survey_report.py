@@ -154,16 +154,13 @@ def test_convergence_saes_model_warnings_and_provenance(page: str, built_survey:
         for words in arm["convergence"].values():
             assert words in text_of(page, "convergence")
         assert arm["kind"] in text_of(page, "saes")
-    assert text_of(page, "convergence").count(" not converged ") == 3 and "undertrained (32" in text_of(
-        page, "convergence"
-    )
-    assert (
-        "l1 " in text_of(page, "saes") and "not reached" in text_of(page, "saes") and "reached" in text_of(page, "saes")
-    )
+    assert page.count('data-no="not converged">not converged</span>') == 3, "one arm, on its source and two controls"
+    assert "undertrained (32 against 64 steps)" in text_of(page, "convergence")
+    for words in ("l1 ", "not reached", "reached"):
+        assert words in text_of(page, "saes")
     assert "251 held-out rows answered correctly" in text_of(page, "model")
-    assert "token 7 alone covers 99.0% of the rows" in text_of(page, "warnings") and "1 remark." in text_of(
-        page, "warnings"
-    )
+    for words in ("token 7 alone covers 99.0% of the rows", "1 remark."):
+        assert words in text_of(page, "warnings")
     provenance = text_of(page, "provenance")
     for upstream, _ in built_survey.upstream.values():
         assert upstream.id in provenance

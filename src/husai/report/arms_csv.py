@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from typing import Any
 
 from husai.report.survey_view import ArmView, SurveyView
 from husai.store.record import Measurement
@@ -30,7 +31,7 @@ def arms_csv(view: SurveyView) -> str:
     return out.getvalue()
 
 
-def _said(arm: ArmView) -> dict[str, object]:
+def _said(arm: ArmView) -> dict[str, Any]:
     facts = arm.facts
     rank = arm.rank or {}
     said = {name: facts.get(name) for name in OWN} | {"letter": arm.letter, "takes_part": arm.takes_part}
@@ -40,11 +41,11 @@ def _said(arm: ArmView) -> dict[str, object]:
     return shown | {name: "; ".join(values) for name, values in lists.items()}
 
 
-def _numbers(m: Measurement) -> dict[str, object]:
+def _numbers(m: Measurement) -> dict[str, Any]:
     """Value and bounds under the name of what is measured, without setting and arm, which the row has."""
     scope = ",".join(f"{k}={v}" for k, v in sorted(m.scope.items()) if k not in ("setting", "arm"))
     name, bounds = f"{m.name}[{scope}]" if scope else m.name, m.shown_interval
-    found: dict[str, object] = {name: "" if m.value is None else repr(m.value)}
+    found: dict[str, Any] = {name: "" if m.value is None else repr(m.value)}
     if bounds is not None:
         found |= {f"{name}.{end}": "" if (b := getattr(bounds, end)) is None else repr(b) for end in ("low", "high")}
     return found
