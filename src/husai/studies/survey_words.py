@@ -56,7 +56,7 @@ def _found(arms: list[ArmFacts], part: list[ArmFacts]) -> str:
     if part:
         beyond = [arm["arm"] for arm in part if arm["says"] == "beyond"]
         said.append(f"beyond every control: {_names(beyond)}")
-    return "; ".join([*said, *(_ranking(part) if len(part) > 1 else ["no ranking, which takes two"])])
+    return "; ".join([*said, *_ranking(part)])
 
 
 def _left_out(arms: list[ArmFacts]) -> str:
