@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from husai.report.cells import Cell
 from husai.report.figure import Axis, Figure, Item, Stroke, spanning
@@ -13,6 +14,7 @@ from husai.report.view import STATISTIC
 from husai.store.record import Measurement
 
 QUALITY, STABLE, BEYOND = "explained variance", "stability between seeds (alive latents)", "least excess over a control"
+Point = tuple[Measurement | None, Measurement | None]
 FILLED: list[tuple[str, Cell]] = [("dot arm-0", "takes part"), ("dot hollow muted", "takes no part (see the table)")]
 LINE: tuple[str, Cell] = ("key-line", "the front of those that take part")
 
@@ -66,7 +68,7 @@ def stability(view: SurveyView, setting: int) -> Figure:
     return Figure(f"beyond-{setting}", "Reconstruction against stability beyond controls", alt, panels, legend=legend)
 
 
-def _stability_point(arm: ArmView) -> tuple[Measurement | None, Measurement | None]:
+def _stability_point(arm: ArmView) -> Point:
     return arm.on_source("explained_variance"), arm.get("least_excess")
 
 
@@ -90,11 +92,11 @@ def truth(view: SurveyView) -> Figure:
     return Figure("truth", "Consistent, and true?", alt, panels, legend=legend if known else [])
 
 
-def _truth_point(arm: ArmView) -> tuple[Measurement | None, Measurement | None]:
+def _truth_point(arm: ArmView) -> Point:
     return arm.on_source(STATISTIC, population="alive"), arm.on_source("mcc_to_truth")
 
 
-def _marks(arms, place) -> list[Mark]:
+def _marks(arms: list[ArmView], place: Callable[[ArmView], Point]) -> list[Mark]:
     """A mark for each arm that has both numbers."""
     made = []
     for arm in arms:
