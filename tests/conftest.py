@@ -55,6 +55,18 @@ def built_study(studies: ModuleType, tmp_path_factory: pytest.TempPathFactory) -
 
 
 @pytest.fixture(scope="session")
+def surveys() -> ModuleType:
+    """`tests/report/built_survey.py`: complete surveys on disk without any training."""
+    return _module(Path(__file__).parent / "report" / "built_survey.py")
+
+
+@pytest.fixture(scope="session")
+def built_survey(surveys: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """One complete survey, shared by all tests: look, do not touch."""
+    return surveys.build(tmp_path_factory.mktemp("built") / "results")
+
+
+@pytest.fixture(scope="session")
 def existing_saes() -> ModuleType:
     """`tests/existing_saes.py`: SAEs that nobody trained."""
     return _module(Path(__file__).parent / "existing_saes.py")

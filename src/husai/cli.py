@@ -309,15 +309,16 @@ def show(run: Run_, results: Results = HERE, as_json: AsJson = False) -> None:
 @app.command(epilog="Example: husai features quickstart --arm k4 --seed 0 > features.csv")
 def features(
     run: Run_,
-    arm: Annotated[str | None, typer.Option(help="Only this arm.")] = None,
+    arm: Annotated[str | None, typer.Option(help="Only this arm; of a survey, one has to be named.")] = None,
+    setting: Annotated[str | None, typer.Option(help="Setting of a survey, where several have that arm.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Only this seed.")] = None,
     results: Results = HERE,
 ) -> None:
-    """Print the per-feature table of a study as CSV: partners in each seed, reappearance, frequency, variance."""
+    """Print the per-feature table as CSV: partners in each seed, reappearance, frequency, variance."""
     from husai.store.features import feature_lines
     from husai.store.index import find_run
 
-    for line in feature_lines(find_run(run, results), arm, seed):
+    for line in feature_lines(find_run(run, results), arm, seed, setting):
         print(line)
 
 
@@ -327,11 +328,13 @@ def report(
     to: Annotated[Path | None, typer.Option(help="Write the pages again from the records, into this folder.")] = None,
     results: Results = HERE,
 ) -> None:
-    """Print the path of a study's report, or write it afresh from the records."""
+    """Print the path of the report of a study or survey, or write it afresh from the records."""
     from husai.store.index import find_run
     from husai.studies import present
 
-    print(present.report(find_run(run, results), results, to))
+    with _shown(quiet=False):
+        path = present.report(find_run(run, results), results, to)
+    print(path)
 
 
 @app.command(epilog="Example: husai audit results")

@@ -51,12 +51,13 @@ class Words:
 
 @dataclass(frozen=True)
 class Flag:
-    """A yes or no of a record, in two words."""
+    """A yes or no of a record, in two words; a `plain` one is neither good nor bad."""
 
     value: bool
     ref: str
     yes: str
     no: str
+    plain: bool = False
 
     @property
     def text(self) -> str:

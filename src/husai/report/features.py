@@ -12,6 +12,7 @@ from pathlib import Path
 
 from husai.errors import UserError
 from husai.report.view import Upstream, View
+from husai.store.features import column_order
 
 FILE = "features.csv"
 OWN = ("source", "arm", "seed")
@@ -72,12 +73,6 @@ def _read(up: Upstream, arm: str, seed: int) -> tuple[list[str], list[dict[str, 
             return list(reader.fieldnames or ()), rows
     except (OSError, csv.Error, UnicodeDecodeError):
         raise UserError(f"{path} is missing or not readable: run the study again into a new folder") from None
-
-
-def column_order(name: str) -> tuple[int, int]:
-    """Columns of the feature itself first, then those of each other seed, seed by seed."""
-    head, _, seed = name.rpartition("_")
-    return (1, int(seed)) if head and seed.isdigit() else (0, 0)
 
 
 def _token(cell: str) -> str:

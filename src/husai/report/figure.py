@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from husai.report.cells import Cell, Number
+from husai.report.cells import Cell, Number, Words
 from husai.store.references import shown
 
 # What a mark stands for decides its colour: the arms, or one of the quiet tones of the page.
@@ -42,6 +42,12 @@ class Axis:
         a, b, v = (self._convert(x) for x in (self.low, self.high, value))
         return first + (v - a) / (b - a) * (last - first)
 
+    def value(self, place: float, first: float, last: float) -> float:
+        """What stands at a pixel between two: the inverse of `place`."""
+        a, b = self._convert(self.low), self._convert(self.high)
+        at = a + (place - first) / (last - first) * (b - a)
+        return 10.0**at - 1 if self.scale == "log" else at
+
     def tick_text(self, tick: float) -> str:
         """A tick's label."""
         return shown(tick, self.format)
@@ -60,7 +66,7 @@ class Dot:
     hollow: bool = False
     size: float = 4
     letter: str = ""
-    title: str = ""
+    title: str | Words = ""
 
 
 @dataclass(frozen=True)
@@ -87,12 +93,13 @@ class Curve:
 
 @dataclass(frozen=True)
 class Label:
-    """A name in the plot; `cell` holds words, never a number of its own."""
+    """A name in the plot, never a number; a `small` one is centred on its place, others begin there."""
 
     x: float
     y: float
     text: str
     tone: Tone = "ink"
+    small: bool = False
 
 
 @dataclass(frozen=True, eq=False)

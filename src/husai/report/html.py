@@ -42,7 +42,7 @@ def _(cell: Words) -> Markup:
 
 @html.register
 def _(cell: Flag) -> Markup:
-    style = "flag yes" if cell.value else "flag no"
+    style = "quiet" if cell.plain else "flag yes" if cell.value else "flag no"
     return Markup('<span class="{}" data-ref="{}" data-yes="{}" data-no="{}">{}</span>').format(
         style, cell.ref, cell.yes, cell.no, cell.text
     )

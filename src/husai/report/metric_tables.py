@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from husai.report.cells import Cell, Digest, Number, Small, Words, value, with_interval
 from husai.report.tables import Column, Table, cell
-from husai.report.view import Upstream, View
+from husai.report.view import Recorded, Upstream, View
 from husai.store.files import sha256
 from husai.store.layout import RECORD
 from husai.store.record import Measurement
@@ -104,12 +104,12 @@ def _kinds(measured, wanted, *, by_name: bool = False) -> list[tuple[Measurement
     return list(found.values())
 
 
-def records(view: View) -> Table:
+def records(view: Recorded) -> Table:
     """Every record behind this page: role, kind, id, hash, where and how long."""
     heads = ("kind", "record", "id", "SHA-256 of the record", "seconds", "threads", "device", "commit", "host")
     columns = [Column(head, text=head not in ("seconds", "threads")) for head in heads]
     rows: list[list[Cell]] = []
-    for up in view.upstream.values():
+    for up in {up.id: up for up in view.upstream.values()}.values():
         digest = Digest(sha256(up.folder / RECORD), up.id)
         where = [up.fact(f"provenance.{name}") for name in ("threads", "device", "commit", "host")]
         seconds = up.fact("provenance.seconds", ".1f")
@@ -118,12 +118,12 @@ def records(view: View) -> Table:
     return Table("records", "Records behind this page", columns, rows)
 
 
-def provenance(view: View) -> list[tuple[Cell, Cell]]:
-    """Who, where, when and with what the study's own record was made."""
+def provenance(view: Recorded, what: str = "study") -> list[tuple[Cell, Cell]]:
+    """Who, where, when and with what the own record of a study or survey was made."""
     names = ["husai", "commit", "python", "host", "processor", "device", "threads", "command", "started", "finished"]
-    found: list[tuple[Cell, Cell]] = [("study id", Words(view.id, f"{view.id}@id", style="name"))]
+    found: list[tuple[Cell, Cell]] = [(f"{what} id", Words(view.id, f"{view.id}@id", style="name"))]
     found += [(name, view.fact(f"provenance.{name}")) for name in names]
-    found.append(("seconds for the study", view.fact("provenance.seconds", ".1f")))
+    found.append((f"seconds for the {what}", view.fact("provenance.seconds", ".1f")))
     packages = view.plain["provenance"]["packages"]
     return found + [(name, view.fact(f"provenance.packages.{name}")) for name in packages]
 

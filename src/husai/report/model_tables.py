@@ -26,10 +26,14 @@ def by_arm(view: View, kind: str) -> list[tuple[Cell, Upstream]]:
 
 
 def sanity(view: View) -> Table:
-    """Every check of the model: its state, and the sentence that its record made from its numbers."""
+    """Every check of the study's model."""
+    return sanity_of(view.upstream.get("model"))
+
+
+def sanity_of(model: Upstream | None) -> Table:
+    """Every check of a model: its state, and the sentence that its record made from its numbers."""
     columns = [Column("check", text=True), Column("state", text=True), Column("what was found", text=True)]
     rows: list[list[Cell]] = []
-    model = view.upstream.get("model")
     checks = model.record.facts["sanity"]["checks"] if model else []
     for i, check in enumerate(checks):
         assert model is not None

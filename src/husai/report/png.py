@@ -134,7 +134,8 @@ def _(item: Curve, plot: Any, panel: Panel) -> None:
 
 @draw.register
 def _(item: Label, plot: Any, panel: Panel) -> None:
-    plot.text(item.x, item.y, item.text, color=COLOURS[item.tone], fontsize=9, clip_on=True)
+    middle: Any = {"ha": "center", "va": "center", "fontsize": 7, "weight": "bold"} if item.small else {"fontsize": 9}
+    plot.text(item.x, item.y, item.text, color=COLOURS[item.tone], clip_on=True, zorder=4, **middle)
 
 
 @draw.register

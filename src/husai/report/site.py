@@ -7,27 +7,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from markupsafe import Markup
 
 from husai import events
 from husai.errors import UserError
 from husai.report import metric_tables, model_tables, tables
-from husai.report.cells import Cell
 from husai.report.features import FILE, Features, features
 from husai.report.figure import Figure, Picture
 from husai.report.figures import density, forest, over_steps, reconstruction
 from husai.report.heatmap import matches
-from husai.report.html import html
 from husai.report.pixels import png_bytes
 from husai.report.png import write_png
+from husai.report.rendering import render
 from husai.report.summary import summary
-from husai.report.svg import svg
 from husai.report.view import View
 from husai.store.files import make_folder, write_bytes, write_text
 from husai.store.record import RunRecord
 
-TEMPLATES = Path(__file__).parent / "templates"
 STATES = {"supported": "✓", "not beyond": "✕", "undecided": "?", "no verdict": "\N{EN DASH}"}
 
 
@@ -69,25 +65,7 @@ def write_report(record: RunRecord, upstream: Mapping[str, tuple[RunRecord, Path
 
 def page(made: Made) -> str:
     """The page as HTML."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.globals.update(c=html, draw=_draw, raw=_raw, noted=tables.noted)
-    return environment.get_template("report.html").render(_content(made))
-
-
-def _raw(name: str) -> Markup:
-    """A style sheet or script, as it stands."""
-    return Markup((TEMPLATES / name).read_text(encoding="utf-8"))
-
-
-def _draw(figure: Figure) -> list[tuple[Cell, Markup]]:
-    return [(panel.title, Markup(svg(panel, figure.alt))) for panel in figure.panels]
+    return render("report.html", _content(made))
 
 
 def _content(made: Made) -> dict[str, Any]:

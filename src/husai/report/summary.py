@@ -15,34 +15,37 @@ def summary(view: View) -> str:
         f"# {view.record.name}: {facts['verdict']['state']}",
         facts["question"],
         f"**{facts['verdict']['words']}**",
-        *_listed("Reasons", [reason["text"] for reason in facts["verdict"]["reasons"]]),
-        *_listed("Caveats", facts.get("caveats", [])),
+        *listed("Reasons", [reason["text"] for reason in facts["verdict"]["reasons"]]),
+        *listed("Caveats", facts.get("caveats", [])),
         f"What varied: {plain(view.fact('facts.what_varied'))}.",
-        *(_table(made) for made in (tables.stability(view), tables.excess(view), tables.quality(view))),
-        _table(model_tables.recovered(view)),
-        *_listed("Convergence", [f"{e['source']} {e['arm']}: {e['words']}" for e in facts.get("convergence", [])]),
-        *_listed("Remarks", facts.get("remarks", [])),
-        *_listed("Warnings", facts.get("warnings", [])),
-        *_listed("Not run", facts.get("not_run", [])),
+        *(table(made) for made in (tables.stability(view), tables.excess(view), tables.quality(view))),
+        table(model_tables.recovered(view)),
+        *listed("Convergence", [f"{e['source']} {e['arm']}: {e['words']}" for e in facts.get("convergence", [])]),
+        *listed("Remarks", facts.get("remarks", [])),
+        *listed("Warnings", facts.get("warnings", [])),
+        *listed("Not run", facts.get("not_run", [])),
         "Everything else: report.html.",
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def _listed(title: str, lines: list[str]) -> list[str]:
+def listed(title: str, lines: list[str]) -> list[str]:
+    """Lines under a heading; nothing without lines."""
     return [f"## {title}\n\n" + "\n".join(f"- {line}" for line in lines)] if lines else []
 
 
-def _table(made: Table) -> str:
-    table, notes = noted(made)
-    if not table.rows:
-        return f"## {table.caption}\n\nmissing: {table.empty}"
-    heads = [_head(column.group, column.head) for column in table.columns]
-    lines = [heads, ["---" if column.text else "---:" for column in table.columns]]
-    lines += [[plain(cell) for cell in row] for row in table.rows]
+def table(given: Table, title: str = "") -> str:
+    """A table as Markdown under a heading."""
+    made, notes = noted(given)
+    heading = title or made.caption
+    if not made.rows:
+        return f"## {heading}\n\nmissing: {made.empty}"
+    heads = [_head(column.group, column.head) for column in made.columns]
+    lines = [heads, ["---" if column.text else "---:" for column in made.columns]]
+    lines += [[plain(cell) for cell in row] for row in made.rows]
     drawn = "\n".join(f"| {' | '.join(_safe(c) for c in line)} |" for line in lines)
     below = "".join(f"\n\n({letter}) {plain(note)}" for letter, note in notes)
-    return f"## {table.caption}\n\n{drawn}{below}"
+    return f"## {heading}\n\n{drawn}{below}"
 
 
 def _head(group: Cell, head: Cell) -> str:

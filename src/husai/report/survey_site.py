@@ -1,24 +1,75 @@
-"""The report of a survey."""
+"""The report of a survey: one page that needs no network, its figures as PNG, the summary and a table of all arms."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from husai.store.files import write_text
+from husai import events
+from husai.errors import UserError
+from husai.report import metric_tables, model_tables
+from husai.report import survey_tables as tables
+from husai.report.arms_csv import FILE, arms_csv
+from husai.report.figure import Figure
+from husai.report.png import write_png
+from husai.report.rendering import render
+from husai.report.survey_figures import sparsity, stability, together, truth
+from husai.report.survey_summary import survey_summary
+from husai.report.survey_view import SurveyView
+from husai.store.files import make_folder, write_text
 from husai.store.record import RunRecord
 
 
 def write_survey_report(record: RunRecord, upstream: Mapping[str, tuple[RunRecord, Path]], folder: Path) -> None:
-    """Write summary.md into `folder` (a run folder under construction)."""
-    lines = [f"# {record.name}", "", record.facts["question"], ""]
-    for arm in record.facts["arms"]:
-        where = {"setting": arm["setting"], "arm": arm["arm"]}
-        cells = [f"{name} {_first(record, name, **where)}" for name in ("explained_variance", "l0", "least_excess")]
-        lines.append(f"- {arm['setting']} {arm['arm']}: {arm['says']}; {'; '.join(cells)}; {'; '.join(arm['reasons'])}")
-    write_text(folder / "summary.md", "\n".join(lines) + "\n")
+    """Write report.html, plots/*.png, summary.md and arms.csv into `folder` (a run folder under construction).
+
+    `upstream` holds, by role, the records that the survey's record was made from, and their run folders.
+
+    Raises:
+        UserError: a record that is no survey, a record that is not readable, a full disk.
+    """
+    if record.kind != "survey":
+        raise UserError(f"record {record.id} is of kind '{record.kind}': it has no report of a survey")
+    view = SurveyView.of(record, upstream)
+    figures = [[sparsity(view, i), stability(view, i)] for i in range(len(view.settings))]
+    known = truth(view)
+    plots, drawn = make_folder(folder / "plots"), [*(f for pair in figures for f in pair), known]
+    for number, figure in enumerate(drawn):
+        events.report("report", "report", number, len(drawn) + 1)
+        if figure.panels:
+            write_png(figure, plots / f"{_file(view, figure)}.png")
+    events.report("report", "report", len(drawn), len(drawn) + 1)
+    write_text(folder / FILE, arms_csv(view))
+    write_text(folder / "summary.md", survey_summary(view))
+    write_text(folder / "report.html", render("survey.html", _content(view, figures, known)))
+    events.report("report", "report", len(drawn) + 1, len(drawn) + 1)
 
 
-def _first(record: RunRecord, name: str, **scope: str) -> str:
-    found = record.select(name, **scope)
-    return "missing" if not found or found[0].value is None else f"{found[0].value:.4g}"
+def _file(view: SurveyView, figure: Figure) -> str:
+    """Named for the setting rather than for its number."""
+    name, _, setting = figure.name.partition("-")
+    return f"{name}-{view.settings[int(setting)]}" if setting else name
+
+
+def _content(view: SurveyView, figures: list[list[Figure]], known: Figure) -> dict[str, Any]:
+    found = {table.number: table for table in view.comparisons}
+    return {
+        "view": view,
+        "t": tables,
+        "settings": [
+            {
+                "name": view.setting(i),
+                "ranked": setting["ranked"],
+                "tables": view.comparisons_of(i),
+                "figure": together(pair),
+            }
+            for i, (setting, pair) in enumerate(zip(view.facts["settings"], figures, strict=True))
+        ],
+        "truths": [table for number in found if (table := tables.truth(found[number])).rows],
+        "truth_titles": {f"truth-{number}": table.title for number, table in found.items()},
+        "truth": known,
+        "models": [(up.fact("name"), model_tables.sanity_of(up)) for up in view.of_kind("model")],
+        "records": metric_tables.records(view),
+        "provenance": metric_tables.provenance(view, "survey"),
+    }

@@ -6,7 +6,7 @@ import base64
 from functools import singledispatch
 from html import escape
 
-from husai.report.cells import Number
+from husai.report.cells import Number, Words
 from husai.report.figure import Axis, Coordinate, Curve, Dot, Item, Label, Panel, Picture, Stroke, number
 from husai.report.pixels import png_bytes
 
@@ -76,7 +76,7 @@ def draw(item: Item, panel: Panel) -> str:
 @draw.register
 def _(item: Dot, panel: Panel) -> str:
     style = f"dot {item.tone}{' hollow' if item.hollow else ''}"
-    title = f"<title>{escape(item.title)}</title>" if item.title else ""
+    title = _title(item.title) if item.title else ""
     place = f'{_at("cx", item.x, panel)} {_at("cy", item.y, panel)} r="{item.size:g}"'
     made = f'<circle class="{style}" {place}>{title}</circle>'
     if not item.letter:
@@ -86,6 +86,13 @@ def _(item: Dot, panel: Panel) -> str:
         f'<text class="letter {style}" {where} text-anchor="middle" dominant-baseline="central">{item.letter}</text>'
     )
     return made + letter
+
+
+def _title(title: str | Words) -> str:
+    """What a pointer shows; words of a record bring their reference."""
+    if isinstance(title, str):
+        return f"<title>{escape(title)}</title>"
+    return f'<title data-ref="{escape(title.ref)}" data-part="{title.part}">{escape(title.text)}</title>'
 
 
 @draw.register
@@ -110,7 +117,9 @@ def _(item: Curve, panel: Panel) -> str:
 def _(item: Label, panel: Panel) -> str:
     left, right, bottom, top = panel.box
     x, y = panel.x.place(item.x, left, right), panel.y.place(item.y, bottom, top)
-    return f'<text class="label {item.tone}" x="{x:.1f}" y="{y:.1f}">{escape(item.text)}</text>'
+    small = ' text-anchor="middle" dominant-baseline="central"' if item.small else ""
+    style = f"label {item.tone}{' small' if item.small else ''}"
+    return f'<text class="{style}" x="{x:.1f}" y="{y:.1f}"{small}>{escape(item.text)}</text>'
 
 
 @draw.register

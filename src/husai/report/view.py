@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from husai.report.cells import Cell, Missing, Number, Words, fact
 from husai.store.files import read_json
@@ -17,7 +17,9 @@ from husai.store.references import Unresolved, follow
 
 RANDOM_MODEL = "random_model"
 SOURCES = ("target", "gaussian", "gaussian-2", "planted", "planted-gaussian", RANDOM_MODEL)
-KINDS = ("model", "activations", "stack", "measure", "frozen", "splice", "fourier")
+KINDS = (
+    "model", "activations", "stack", "measure", "frozen", "splice", "fourier", "before", "activation", "calibration",
+)  # fmt: skip
 STATISTIC = "mcc_signed"
 
 
@@ -89,20 +91,20 @@ def look(data: Any, run: str, path: str, form: str = "") -> Cell:
 
 
 @dataclass(frozen=True)
-class View:
-    """The study's record with its upstream records by role."""
+class Recorded:
+    """A record that has a page, with its upstream records by role."""
 
     record: RunRecord
     upstream: Mapping[str, Upstream]
 
     @classmethod
-    def of(cls, record: RunRecord, upstream: Mapping[str, tuple[RunRecord, Path]]) -> View:
+    def of(cls, record: RunRecord, upstream: Mapping[str, tuple[RunRecord, Path]]) -> Self:
         """From what the runner hands over, in an order that does not depend on how it was kept."""
         return cls(record, {role: Upstream(role, *upstream[role]) for role in sorted(upstream, key=_role_order)})
 
     @property
     def id(self) -> str:
-        """Id of the study."""
+        """Id of the record."""
         return self.record.id
 
     @cached_property
@@ -114,6 +116,36 @@ class View:
     def facts(self) -> dict[str, Any]:
         """Facts of the record, as JSON."""
         return self.plain["facts"]
+
+    @cached_property
+    def _by_place(self) -> dict[tuple[str, frozenset[tuple[str, str]]], Measurement]:
+        return {(m.name, frozenset(m.scope.items())): m for m in self.record.measurements}
+
+    def get(self, name: str, **scope: str) -> Measurement | None:
+        """The record's own measurement of that name and exact scope, or None."""
+        return self._by_place.get((name, frozenset(scope.items())))
+
+    def fact(self, path: str, form: str = "") -> Cell:
+        """What stands at a path of the record."""
+        return look(self.plain, self.id, path, form)
+
+    def listed(self, path: str) -> list[Cell]:
+        """Every entry of a list in the record."""
+        try:
+            found = follow(self.plain, path)
+        except Unresolved:
+            return []
+        return [fact(entry, f"{self.id}@{path}.{i}") for i, entry in enumerate(found)]
+
+    @property
+    def margin(self) -> Number:
+        """The margin fixed beforehand."""
+        return Number(self.record.config["margin"], f"{self.id}@config.margin", "value", ".4g")
+
+
+@dataclass(frozen=True)
+class View(Recorded):
+    """The study's record with its upstream records by role."""
 
     @cached_property
     def arms(self) -> list[str]:
@@ -134,28 +166,7 @@ class View:
         """Every single source that was measured."""
         return sorted({role.split(" ")[1] for role in self.upstream if role.startswith("measure ")}, key=source_order)
 
-    def get(self, name: str, **scope: str) -> Measurement | None:
-        """The study's own measurement of that name and exact scope, or None."""
-        return find(self.record, name, scope)
-
     def measure(self, source: str, arm: str) -> Upstream | None:
         """What was measured of one arm on one source at its budget."""
         steps = self.facts["budgets"][self.arms.index(arm)]["steps"]
         return self.upstream.get(f"measure {source} {arm} {steps}")
-
-    def fact(self, path: str, form: str = "") -> Cell:
-        """What stands at a path of the study's record."""
-        return look(self.plain, self.id, path, form)
-
-    def listed(self, path: str) -> list[Cell]:
-        """Every entry of a list in the record."""
-        try:
-            found = follow(self.plain, path)
-        except Unresolved:
-            return []
-        return [fact(entry, f"{self.id}@{path}.{i}") for i, entry in enumerate(found)]
-
-    @property
-    def margin(self) -> Number:
-        """The margin fixed beforehand."""
-        return Number(self.record.config["margin"], f"{self.id}@config.margin", "value", ".4g")

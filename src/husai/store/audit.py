@@ -18,6 +18,7 @@ from husai.store.record import RunRecord
 from husai.store.references import Library
 
 REPORT, SUMMARY = "report.html", "summary.md"
+WITH_REPORT = ("study", "survey")
 PARTIAL, DAMAGED = ".partial-", ".damaged-"
 
 
@@ -212,8 +213,8 @@ def _report(folder: Path, record: RunRecord, library: Library, whole: bool, done
     """Everything on the page is looked up again."""
     path = folder / REPORT
     if not path.is_file():
-        if record.kind == "study":
-            yield f"{REPORT}: a study without its report"
+        if record.kind in WITH_REPORT:
+            yield f"{REPORT}: a {record.kind} without its report"
         return
     page = audit_page(path, library, record, whole)
     done.count("reports")

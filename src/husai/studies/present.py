@@ -131,16 +131,20 @@ def _first(found: list[Measurement]) -> str:
 def report(folder: Path, root: Path, to: Path | None) -> str:
     """Path of the report that the run holds, or of one written afresh from its records into `to`."""
     from husai.report.site import write_report
+    from husai.report.survey_site import write_survey_report
 
     found = read_record(folder)
-    if found.kind != "study":
-        raise UserError(f"{folder} is a run of kind '{found.kind}': only studies have a report")
+    writers = {"study": write_report, "survey": write_survey_report}
+    if found.kind not in writers:
+        raise UserError(f"{folder} is a run of kind '{found.kind}': only studies and surveys have a report")
     if to is None:
+        if not (folder / REPORT).is_file():
+            raise UserError(f"{folder} was written without {REPORT}: write one from its records with --to FOLDER")
         return str((folder / REPORT).resolve())
     by_id = Results(root).by_id()
     missing = [role for role, node in found.parents.items() if node not in by_id]
     if missing:
         raise UserError(f"the record of '{missing[0]}' is not below {root}: give the results folder with --results")
     upstream = {role: (read_record(by_id[node]), by_id[node]) for role, node in found.parents.items()}
-    write_report(found, upstream, make_folder(to))
+    writers[found.kind](found, upstream, make_folder(to))
     return str((to / REPORT).resolve())

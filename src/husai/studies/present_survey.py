@@ -8,7 +8,7 @@ from typing import Any
 from rich.table import Table
 
 from husai.store.record import RunRecord
-from husai.studies.present import minutes, rendered, with_interval
+from husai.studies.present import REPORT, minutes, rendered, with_interval
 from husai.studies.survey import Survey
 
 SUMMARY = "summary.md"
@@ -41,10 +41,15 @@ def survey_dry_run(survey: Survey, workers: int) -> tuple[dict[str, Any], str]:
 
 
 def survey_answer(folder: Path, record: RunRecord) -> tuple[dict[str, Any], str]:
-    """What was found, and the path of the summary, always last."""
-    path = str((folder / SUMMARY).resolve())
-    data = {"arms": record.facts["arms"], "run": str(folder), "summary": path, "id": record.id}
-    return data, "\n".join([survey_tables(record), path])
+    """What was found, and the path of the report, always last."""
+    report, summary = (str((folder / name).resolve()) for name in (REPORT, SUMMARY))
+    found = record.facts.get("comparisons", [])
+    data = {
+        "answer": record.facts.get("answer"), "comparisons": found, "arms": record.facts["arms"], "run": str(folder),
+        "report": report, "summary": summary, "id": record.id,
+    }  # fmt: skip
+    said = [f"{entry['title']}: {entry['words']}" for entry in found]
+    return data, "\n".join([survey_tables(record), *said, report])
 
 
 def survey_tables(record: RunRecord) -> str:
@@ -58,7 +63,7 @@ def survey_tables(record: RunRecord) -> str:
 
 def _table(record: RunRecord, setting: str, l0: float | None, arms: list[dict[str, Any]]) -> Table:
     what = "as it comes, unmatched" if l0 is None else f"L0 = {l0:g} requested"
-    ranked = any(arm["rank"] for arm in arms)
+    ranked = any(arm["rank"] and arm["rank"]["of"] > 1 for arm in arms)
     note = "" if ranked else ": no ranking, since fewer than two arms are matched and converged"
     table = Table(title=f"{setting}, {what}{note}", title_justify="left")
     for column in ("arm", "L0", "explained variance", "mcc_signed", "least excess", "says", "rank", "takes no part"):
@@ -69,6 +74,6 @@ def _table(record: RunRecord, setting: str, l0: float | None, arms: list[dict[st
         cells.append(record.get("mcc_signed", population="alive", **where))
         cells.append(record.get("least_excess", setting=setting, arm=arm["arm"]))
         rank = arm["rank"]
-        place = "-" if rank is None else f"{rank['rank']}{' front' if rank['on_front'] else ''}"
+        place = "-" if rank is None or rank["of"] < 2 else f"{rank['rank']}{' front' if rank['on_front'] else ''}"
         table.add_row(arm["arm"], *map(with_interval, cells), arm["says"], place, "; ".join(arm["reasons"]))
     return table

@@ -20,6 +20,7 @@ from husai.studies.plan import TARGET
 from husai.studies.survey import MATCHED, Setting
 from husai.studies.survey_evidence import NOTHING, ArmEvidence
 from husai.studies.survey_plan import SurveyPlan
+from husai.studies.survey_words import answer, comparisons, truth
 
 TRUTH = ("mcc_to_truth", "mcc_to_truth_attainable", "matched_to_truth")
 COPIED = ("explained_variance", "mse", "l0", "dead_share", "alive", "cosine_to_init", "own_nearest_neighbour", *TRUTH)
@@ -71,7 +72,23 @@ def conclude_survey(
     made = [m for found in judged.values() for m in _measurements(found)]
     ranks = {key: where for setting in plan.survey.settings for key, where in _ranks(setting, judged).items()}
     trained = {key: found.trained for key, found in judged.items()}
-    return SurveyConclusion(trained, tuple(made), _facts(plan, judged, ranks, records))
+    facts = _facts(plan, judged, ranks, records)
+    return SurveyConclusion(trained, tuple(made), facts | _words(facts, made))
+
+
+def _words(facts: dict[str, Any], made: list[Measurement]) -> dict[str, Any]:
+    """The answer of every table and of all of them, and what may be said of the truth where it is known."""
+    by_place = {(m.name, frozenset(m.scope.items())): m for m in made}
+    arms = [arm | {"truth": _truth(arm, by_place, facts["margin"])} for arm in facts["arms"]]
+    found = comparisons(facts["settings"], arms)
+    return {"arms": arms, "comparisons": found, "answer": answer(found)}
+
+
+def _truth(arm: dict[str, Any], by_place: Mapping[Any, Measurement], margin: float) -> dict[str, str] | None:
+    where = {"setting": arm["setting"], "arm": arm["arm"], "source": TARGET}
+    wanted = [(STATISTIC, where | {"population": "alive"}), *((name, where) for name in TRUTH[:2])]
+    between, to_truth, most = (by_place.get((name, frozenset(scope.items()))) for name, scope in wanted)
+    return truth(arm, between, to_truth, most, margin)
 
 
 def _scope(e: ArmEvidence, **more: str) -> dict[str, str]:
@@ -226,5 +243,6 @@ def _arm_facts(
         },
         "reasons": found.reasons,
         "convergence": {group: c.words() for group, c in found.trained.items()},
+        "converged": {group: c.converged for group, c in found.trained.items()},
         "rank": rank,
     }
