@@ -7,7 +7,7 @@ labels, and keep the head: only there does a control show what labels do where n
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from husai.activations.source import Source
@@ -71,3 +71,14 @@ def alone_warning(sae: AnySAEConfig) -> list[str]:
         return []
     weight = f"supervised.weight = {sae.supervised.weight:g}"
     return [f"{weight}: what the labels did shows only beside the same SAE at weight 0"]
+
+
+def left_out(saes: Iterable[AnySAEConfig]) -> list[str]:
+    """What must be said of controls where some arms have heads."""
+    if all(sae.supervised is None for sae in saes):
+        return []
+    return [
+        "rows of a Gaussian twin carry no label: SAEs with a head were trained on it without the head, so that arms "
+        "which differ in supervised alone are one and the same SAE there; what labels do by themselves, only "
+        "random-weight models control for"
+    ]
