@@ -8,18 +8,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from husai import events
 from husai.activations.cache import ActivationCache
 from husai.activations.labels import RowLabels, write_labels
 from husai.activations.source import CapturedSource, ExternalSource, PlantedSource, Source, SurrogateSource
 from husai.errors import UserError
 from husai.models.config import TransformerConfig
 from husai.saes.config import AnySAEConfig, ReluL1Config, SupervisedConfig, TopKConfig
+from husai.saes.formats.load import load_named
 from husai.saes.stack import load_stack
 from husai.store.index import Results
+from husai.store.layout import read_record
 from husai.store.record import RunRecord
 from husai.studies.alone import TrainJob, train_alone
 from husai.studies.conclude import conclude
+from husai.studies.estimate import step_seconds
 from husai.studies.executors.worker import compute
+from husai.studies.gaussian_null import NullRequest, check_request
 from husai.studies.node import Node, folder_of, work_of
 from husai.studies.nodes.rows import open_rows
 from husai.studies.plan import GAUSSIAN, GAUSSIAN_2, TARGET, activations_nodes, measure_node, plan, stack_node
@@ -117,7 +122,8 @@ def test_weight_0_gives_the_bytes_of_the_sae_without_a_head(run: Run) -> None:
 def test_accuracy_is_measured_on_held_out_rows_beside_the_commonest_label(run: Run) -> None:
     (rows,) = activations_nodes(UNTRAINED, 0)
     folder, _ = run(rows)
-    stack = stack_on(head(1.0), rows)
+    relabel(folder, lambda old: np.arange(P * P) // P)  # the first operand: an untrained model shows it
+    stack = stack_on(head(1.0), rows, TRAINING.model_copy(update={"steps": 200}))
     trained, record = run(stack)
     warned = "supervised.weight = 1: what the labels did shows only beside the same SAE at weight 0"
     assert record.facts["warnings"][-1] == warned
@@ -132,6 +138,7 @@ def test_accuracy_is_measured_on_held_out_rows_beside_the_commonest_label(run: R
         assert measured.get("head_accuracy", seed=str(seed)).value == pytest.approx(right.mean())
         both = measured.get("head_accuracy.task_held_out", seed=str(seed)).value
         assert both == pytest.approx(right[labels.test_N[held]].mean())
+        assert 0 < right.mean() != both < 1, "else the two could not be told apart"
         by_hand.append(right.mean())
     mean = measured.get("head_accuracy")
     assert mean.value == pytest.approx(np.mean(by_hand)) and f"{len(held)} held-out rows" in mean.unit
@@ -294,3 +301,41 @@ def test_a_study_of_a_weight_is_judged_and_says_what_its_controls_are(computed: 
     found = {(m.scope["source"], m.scope["population"]): m for m in conclusion.measurements if m.name == "difference"}
     assert found[GAUSSIAN, "alive"].value == 0.0
     assert found[TARGET, "alive"].value != 0.0
+
+
+@pytest.mark.usefixtures("in_process")
+def test_a_weight_by_itself_is_warned_of_and_the_null_of_such_saes_has_no_head(tmp_path: Path) -> None:
+    (rows,) = activations_nodes(PLANTED, 0)
+    heard = Heard()
+    with events.listening(heard):
+        folder, records = train_alone(TrainJob(sae=largest(1.0), training=TRAINING, seeds=2), rows, tmp_path, 1)
+    assert any("at weight 0 (--set sae.supervised.weight=0)" in line for line in heard.lines)
+    run_folder = next(path for path in folder.iterdir() if path.is_dir())
+    assert "supervised.weight = 1" in " ".join(read_record(run_folder).facts["warnings"])
+    stack = folder_of(stack_on(largest(1.0), rows), Results(tmp_path))
+    assert stack.name.endswith(records["stack"].id), "the node is that of a study"
+    config = check_request(NullRequest(tmp_path, 1), load_named(str(stack)))
+    assert config == TopKConfig(d_sae=12, k=3)
+    with events.listening(quiet := Heard()):
+        train_alone(TrainJob(name="zero", sae=largest(0.0), training=TRAINING, seeds=2), rows, tmp_path, 1)
+    assert not any("supervised" in line for line in quiet.lines)
+
+
+def test_the_time_of_a_step_with_a_head_can_be_estimated() -> None:
+    assert step_seconds(largest(1.0), TRAINING, 8) > 0
+
+
+def test_a_head_can_be_asked_for_on_the_command_line() -> None:
+    job = TrainJob().override(["sae.supervised={weight: 0.5, classes: 7}", "sae.supervised.weight=0"])
+    assert job.sae.supervised == SupervisedConfig(classes=7)
+
+
+class Heard:
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def progress(self, event: events.Progress) -> None:
+        pass
+
+    def log(self, level: str, message: str) -> None:
+        self.lines.append(message)
