@@ -13,7 +13,7 @@ from husai.activations.cache import ActivationCache
 from husai.activations.labels import RowLabels, write_labels
 from husai.activations.source import CapturedSource, ExternalSource, PlantedSource, Source, SurrogateSource
 from husai.errors import UserError
-from husai.models.config import TransformerConfig
+from husai.models.config import PretrainConfig, TransformerConfig
 from husai.saes.config import AnySAEConfig, ReluL1Config, SupervisedConfig, TopKConfig
 from husai.saes.formats.load import load_named
 from husai.saes.stack import load_stack
@@ -328,6 +328,31 @@ def test_the_time_of_a_step_with_a_head_can_be_estimated() -> None:
 def test_a_head_can_be_asked_for_on_the_command_line() -> None:
     job = TrainJob().override(["sae.supervised={weight: 0.5, classes: 7}", "sae.supervised.weight=0"])
     assert job.sae.supervised == SupervisedConfig(classes=7)
+
+
+@pytest.mark.slow
+def test_what_a_model_has_learned_is_readable_and_what_none_has_is_not(run: Run) -> None:
+    """On held-out rows: the answers of a model that generalised, and nothing of one that was never trained."""
+    learned = CapturedSource(
+        task=ModularConfig(p=37, train_fraction=0.8),
+        model=TransformerConfig(d_model=48, d_mlp=128),
+        pretrain=PretrainConfig(lr=5e-3, eval_every=50, max_steps=1500, extra_steps=0),
+    )
+    training = TrainingConfig(steps=600, batch=128, lr=5e-3)
+    found: dict[tuple[bool, float], RunRecord] = {}
+    for trained, source in ((True, learned), (False, learned.untrained(0))):
+        nodes = activations_nodes(source, 0)
+        for node in nodes:
+            run(node)
+        for weight in (0.0, 0.3):
+            stack = stack_on(head(weight, 37, d_sae=96, k=4), nodes[-1], training)
+            run(stack)
+            _, found[trained, weight] = run(measure_node(stack, nodes[-1], 0, "measure"))
+    value = {key: (r.get("head_accuracy").value, r.get("explained_variance").value) for key, r in found.items()}
+    assert value[True, 0.3][0] >= value[True, 0.0][0] > 0.9
+    assert found[True, 0.3].get("head_accuracy.task_held_out").value > 0.95
+    assert max(value[False, 0.0][0], value[False, 0.3][0]) < 0.1, "a label that it saw would show here"
+    assert value[False, 0.3][1] < value[False, 0.0][1] - 0.1, "learned by heart, and paid for in variance"
 
 
 class Heard:
