@@ -18,10 +18,10 @@ from husai.studies.study import Controls, Study
 # Ids of what the recipe computes. When they change, results that users have are not found again: if that is meant, say
 # it in the changelog and pin them anew.
 SMOKE_MODEL = "53fa73f25346b2ea"
-SMOKE_TARGET = "16af9fcdd2e6cf17"
-SMOKE_STACK = "e3c07cfbd46552a5"
-SMOKE_MEASURE = "a09c2f89883c4911"
-SMOKE_ALL = "0046e360afc1ec3e"
+SMOKE_TARGET = "e133b39b3a1bcda1"
+SMOKE_STACK = "820254e7170d2904"
+SMOKE_MEASURE = "260f7d9596c5bc77"
+SMOKE_ALL = "6a4f93b56e0b74be"
 
 
 @pytest.fixture(scope="module")

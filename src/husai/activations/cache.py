@@ -2,6 +2,7 @@
 
 <folder>/shard-00000.safetensors ...   rows [n, D] float32; int64 columns [n]: tokens, positions, examples
 <folder>/statistics.safetensors        mean_D, covariance_DD (float64)
+<folder>/labels-<name>.safetensors     a label of each row, where rows have any: see `labels.py`
 <folder>/manifest.json                 written last: without it the folder was never finished
 """
 
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from husai.activations.labels import RowLabels, read_labels
 from husai.activations.manifest import STATISTICS, Manifest, read_manifest
 from husai.activations.shard import ShardSet
 from husai.errors import UserError
@@ -64,6 +66,14 @@ class ActivationCache:
             )
         return self._shards.pick(np.arange(len(self)) if indices is None else indices, name)
 
+    def labels(self, name: str) -> RowLabels:
+        """What is known of each row under this name.
+
+        Raises:
+            UserError: these rows carry no such label, or its file is damaged.
+        """
+        return read_labels(self.folder, self.manifest, name)
+
     def block(self, start: int, stop: int) -> np.ndarray:
         """Rows `start` to `stop` (not included) [n, D]; a read-only view where one shard holds them all."""
         return self._shards.block(start, stop)
@@ -103,6 +113,8 @@ class ActivationCache:
         for number in range(len(self.manifest.shards)):
             check_stop()
             self._shards.arrays(number)
+        for entry in self.manifest.labels:
+            self.labels(entry.name)
         _ = self._statistics
 
     @cached_property

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from husai.activations.cache import ActivationCache
+from husai.activations.labels import UNLABELLED, RowLabels
 from husai.activations.manifest import HookColumns, Origin
 from husai.activations.writer import ShardWriter
 from husai.errors import UserError
@@ -55,6 +56,8 @@ def capture(
 ) -> ActivationCache:
     """Run the model on the task and keep the activations at `hook_name` [B, T, D], with token, position and example.
 
+    Rows where the answer is predicted carry the label `answer`, marked where the task holds its example out.
+
     A run that is stopped leaves an unfinished folder and starts over.
 
     Args:
@@ -95,16 +98,23 @@ def capture(
 
 def _run(model: nn.Module, plan: _Plan, examples: np.ndarray, batch: int, folder: Path) -> ActivationCache:
     writer: ShardWriter | None = None
+    places: list[tuple[np.ndarray, np.ndarray]] = []
     with _reading(model), captured(model, list(plan.hooks)) as found:
         for examples_B in _batches(examples, batch, " and ".join(plan.hooks)):
             tokens_BT = plan.task.tokens_NT[examples_B]
             model(torch.tensor(tokens_BT, device=_device(model)))
             parts = [_rows(found[hook], hook, tokens_BT.shape) for hook in plan.hooks]
             writer = writer or _writer(folder, [part.shape[-1] for part in parts], plan)
-            _append(writer, np.concatenate(parts, axis=-1), examples_B, plan)
+            places.append(_append(writer, np.concatenate(parts, axis=-1), examples_B, plan))
     if writer is None:
         raise UserError("there are no examples to capture: give at least one row of the task")
-    return writer.close()
+    return writer.close(_answers(plan.task, *(np.concatenate(part) for part in zip(*places, strict=True))))
+
+
+def _answers(task: Task, examples_N: np.ndarray, positions_N: np.ndarray) -> RowLabels:
+    """The answer of each row's example; none where it is not predicted: an earlier position may not know it yet."""
+    labels_N = np.where(positions_N == task.read_position, task.labels_N[examples_N], UNLABELLED)
+    return RowLabels("answer", task.n_classes, labels_N, np.isin(examples_N, task.test_index))
 
 
 def _writer(folder: Path, widths: list[int], plan: _Plan) -> ShardWriter:
@@ -181,13 +191,14 @@ def _rows(x: Tensor, hook_name: str, tokens_shape: tuple[int, ...]) -> np.ndarra
     return x.float().cpu().numpy()
 
 
-def _append(writer: ShardWriter, x_BTD: np.ndarray, examples_B: np.ndarray, plan: _Plan) -> None:
-    """Add the real tokens at the chosen positions, example by example."""
+def _append(
+    writer: ShardWriter, x_BTD: np.ndarray, examples_B: np.ndarray, plan: _Plan
+) -> tuple[np.ndarray, np.ndarray]:
+    """Add the real tokens at the chosen positions, example by example; example and position of each."""
     columns_P = plan.columns_P
     kept_BP = plan.mask_NT[examples_B][:, columns_P]
-    writer.append(
-        x_BTD[:, columns_P][kept_BP],
-        tokens=plan.task.tokens_NT[examples_B][:, columns_P][kept_BP],
-        positions=np.broadcast_to(columns_P, kept_BP.shape)[kept_BP],
-        examples=np.broadcast_to(examples_B[:, None], kept_BP.shape)[kept_BP],
-    )
+    positions_n = np.broadcast_to(columns_P, kept_BP.shape)[kept_BP]
+    examples_n = np.broadcast_to(examples_B[:, None], kept_BP.shape)[kept_BP]
+    tokens_n = plan.task.tokens_NT[examples_B][:, columns_P][kept_BP]
+    writer.append(x_BTD[:, columns_P][kept_BP], tokens=tokens_n, positions=positions_n, examples=examples_n)
+    return examples_n, positions_n

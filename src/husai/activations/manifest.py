@@ -72,6 +72,17 @@ class Shard(Config):
     sha256: str = Field(pattern=SHA256)
 
 
+class LabelFile(Config):
+    """One label of the rows: of its `classes`, `labelled` rows have one; `test` of them are for measuring only."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    file: str = Field(pattern=r"^labels-[a-z][a-z0-9_]*\.safetensors$")
+    classes: int = Field(ge=1)
+    labelled: int = Field(ge=0)
+    test: int = Field(ge=0)
+    sha256: str = Field(pattern=SHA256)
+
+
 class RowStatistics(Config):
     """How many rows are different. `near` counts rows as equal when no coordinate differs by more than about
     1/1024 of the row's largest, so that repeats which differ in rounding only are seen as repeats."""
@@ -135,6 +146,7 @@ class Manifest(Config):
     rows: RowStatistics
     norms: NormStatistics
     tokens: TokenStatistics | None = None
+    labels: tuple[LabelFile, ...] = ()
     content_sha256: str = ""
 
     @model_validator(mode="after")
@@ -155,7 +167,9 @@ class Manifest(Config):
         return tuple(hook.width for hook in self.origin.hooks) or (self.d_in,)
 
     def _content(self) -> str:
-        return content_hash({k: v for k, v in self.plain().items() if k != "content_sha256"})
+        """Without labels as it was before there were any: folders of then stay readable."""
+        left_out = {"content_sha256"} if self.labels else {"content_sha256", "labels"}
+        return content_hash({k: v for k, v in self.plain().items() if k not in left_out})
 
     def write(self, folder: Path) -> Manifest:
         """Write `manifest.json`, the file that makes the folder readable; returns the sealed manifest."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 BatchAt = Callable[[int], "Tensor"]
+LabelsAt = Callable[[int], "Tensor"]  # of the rows of a step's batch: labels [S, B] int64, -1 where there is none
 AHEAD = 2
 
 

@@ -10,7 +10,16 @@ import numpy as np
 
 from husai.activations.cache import ActivationCache
 from husai.activations.describe import Description, check_finite, describe
-from husai.activations.manifest import MANIFEST, STATISTICS, Manifest, Origin, Shard, TokenStatistics
+from husai.activations.labels import RowLabels, write_labels
+from husai.activations.manifest import (
+    MANIFEST,
+    STATISTICS,
+    LabelFile,
+    Manifest,
+    Origin,
+    Shard,
+    TokenStatistics,
+)
 from husai.activations.shard import ROWS, ShardSet, write_shard
 from husai.activations.uniqueness import token_statistics
 from husai.errors import UserError
@@ -73,12 +82,14 @@ class ShardWriter:
         if self._pending_rows >= self.shard_rows:
             self._flush()
 
-    def close(self) -> ActivationCache:
-        """Write what is left, the statistics and, last, the manifest; returns the opened cache.
+    def close(self, labels: RowLabels | None = None) -> ActivationCache:
+        """Write what is left, the statistics, labels and, last, the manifest; returns the opened cache.
 
         Raises:
-            UserError: fewer than two rows, or constant rows.
+            UserError: fewer than two rows, or constant rows; another number of labels than of rows.
         """
+        if labels is not None and len(labels.labels_N) != self._n_rows:
+            raise UserError(f"label {labels.name}: {len(labels.labels_N)} labels for {self._n_rows} rows")
         self._flush(everything=True)
         written = ShardSet(self.folder, self._shards, self.d_in, self._columns or ())
         description = describe(written.block, self._n_rows, self.d_in, self._column(written, "positions"))
@@ -86,10 +97,13 @@ class ShardWriter:
         if description.covariance_DD is not None:
             arrays["covariance_DD"] = description.covariance_DD
         path = save_arrays(self.folder / STATISTICS, arrays)
-        self._manifest(description, self._tokens(written, description), sha256(path)).write(self.folder)
+        files = () if labels is None else (write_labels(self.folder, labels),)
+        self._manifest(description, self._tokens(written, description), sha256(path), files).write(self.folder)
         return ActivationCache(self.folder)
 
-    def _manifest(self, found: Description, tokens: TokenStatistics | None, statistics_sha256: str) -> Manifest:
+    def _manifest(
+        self, found: Description, tokens: TokenStatistics | None, statistics_sha256: str, labels: tuple[LabelFile, ...]
+    ) -> Manifest:
         return Manifest(
             origin=self.origin,
             n_rows=self._n_rows,
@@ -107,6 +121,7 @@ class ShardWriter:
             rows=found.rows,
             norms=found.norms,
             tokens=tokens,
+            labels=labels,
         )
 
     def _hook_variances(self, variance_D: np.ndarray) -> tuple[float, ...]:
@@ -158,9 +173,16 @@ class ShardWriter:
         self._pending_rows = n - start
 
 
-def write_rows(folder: Path, rows_ND: np.ndarray, origin: Origin, *, shard_rows: int | None = None) -> ActivationCache:
+def write_rows(
+    folder: Path,
+    rows_ND: np.ndarray,
+    origin: Origin,
+    *,
+    shard_rows: int | None = None,
+    labels: RowLabels | None = None,
+) -> ActivationCache:
     """Write rows [N, D] that are in memory (planted, surrogate) as a cache."""
     rows = np.asarray(rows_ND, dtype=np.float32)
     writer = ShardWriter(folder, rows.shape[1], origin, shard_rows=shard_rows)
     writer.append(rows)
-    return writer.close()
+    return writer.close(labels)

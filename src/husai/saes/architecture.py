@@ -22,12 +22,14 @@ Shapes = dict[str, tuple[int, ...]]
 class Batch:
     """What a loss is computed on: rows that are encoded, what they are to give, and latents that count as dead.
 
-    x_BD and y_BO (x itself where an SAE reconstructs what it reads), scaled; dead_F bool.
+    x_BD and y_BO (x itself where an SAE reconstructs what it reads), scaled; dead_F bool; labels_B int64, -1 where a
+    row has none, and only where a head reads them.
     """
 
     x_BD: Tensor
     y_BO: Tensor
     dead_F: Tensor
+    labels_B: Tensor | None = None
 
     @staticmethod
     def of(x_BD: Tensor, dead_F: Tensor) -> Batch:

@@ -3,7 +3,7 @@
     decorrelation = weight * V * sum_{i != j} (w_i . w_j)^2 / (F (F - 1)),   w = unit decoder rows
 
 with V the variance of the rows, so that a weight means the same on all data; from the O x O Gram matrix of the rows,
-`(||W^T W||_F^2 - F) / (F (F - 1))`, which equals the sum over pairs exactly.
+`(||W^T W||_F^2 - F) / (F (F - 1))`, which equals the sum over pairs exactly. The terms of a head: see `supervised.py`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from husai.saes.architecture import Architecture, Batch, Terms
 from husai.saes.codes import Codes, decode
 from husai.saes.config import CommonConfig
 from husai.saes.parameters import Parameters, squared_error, unit_rows
+from husai.saes.supervised import head_terms
 
 
 def loss_terms(arch: Architecture[Any], config: CommonConfig, p: Parameters, batch: Batch) -> tuple[Terms, Codes]:
@@ -23,6 +24,8 @@ def loss_terms(arch: Architecture[Any], config: CommonConfig, p: Parameters, bat
     terms, codes = arch.objective(config, p, batch)
     if config.decorrelation:
         terms = terms | {"decorrelation": config.decorrelation * batch.variance * overlap(p["W_dec"])}
+    if config.supervised is not None:
+        terms = terms | head_terms(config.supervised, p, batch, codes)
     return terms, codes
 
 

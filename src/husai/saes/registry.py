@@ -25,6 +25,7 @@ from husai.saes.pca import PCA
 from husai.saes.random import RANDOM
 from husai.saes.relu_l1 import RELU_L1
 from husai.saes.route import ROUTE
+from husai.saes.supervised import with_head
 from husai.saes.switch import SWITCH
 from husai.saes.topk import TOPK
 from husai.saes.transcoder import SKIP_TRANSCODER, TRANSCODER
@@ -56,11 +57,12 @@ ARCHITECTURES: dict[str, Architecture[Any]] = {
 
 
 def architecture(config: AnySAEConfig) -> Architecture[Any]:
-    """The architecture of a config.
+    """The architecture of a config, with a head beside it where the config asks for one.
 
     Raises:
         UserError: a kind without code.
     """
     if config.kind not in ARCHITECTURES:
         raise unknown("architecture", config.kind, ARCHITECTURES)
-    return ARCHITECTURES[config.kind]
+    found = ARCHITECTURES[config.kind]
+    return found if config.supervised is None else with_head(found)

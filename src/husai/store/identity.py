@@ -7,7 +7,7 @@ from typing import Any
 from husai.config import content_hash
 
 # Raised when the code of a node kind changes what it computes, so that old results are not taken for new ones.
-VERSIONS: dict[str, int] = {"model": 2, "measure": 3, "splice": 2, "fourier": 2}
+VERSIONS: dict[str, int] = {"model": 2, "activations": 2, "measure": 3, "splice": 2, "fourier": 2}
 
 
 def node_id(kind: str, fields: dict[str, Any]) -> str:

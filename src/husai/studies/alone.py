@@ -18,6 +18,7 @@ from husai.store.index import Results
 from husai.store.layout import is_complete, read_record
 from husai.store.record import RunRecord
 from husai.studies.computing import Computing
+from husai.studies.heads import alone_warning
 from husai.studies.ledger import Ledger
 from husai.studies.node import Node, folder_of
 from husai.studies.plan import activations_nodes, measure_node, stack_node
@@ -101,6 +102,8 @@ def train_alone(job: TrainJob, activations: Node, root: Path, workers: int) -> t
     """
     if activations.given is not None:
         require_real(read_manifest(activations.given / "rows"), job.synthetic)
+    for text in alone_warning(job.sae):
+        events.warn(f"{text} (--set sae.supervised.weight=0)")
     results, seeds = Results(root), tuple(range(job.seeds))
     title = f"{job.name}: {job.seeds} seeds, {job.training.steps} steps"
     stack = stack_node(job.sae, job.training, job.training.steps, seeds, job.root_seed, activations, title)

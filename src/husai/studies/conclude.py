@@ -23,6 +23,7 @@ from husai.studies.evidence import (
     judge,
     stability,
 )
+from husai.studies.heads import left_out
 from husai.studies.measured import measured
 from husai.studies.plan import GAUSSIAN, GAUSSIAN_2, PLANTED, PLANTED_GAUSSIAN, RANDOM_MODEL, TARGET, Plan, has_planes
 
@@ -142,7 +143,7 @@ def _facts(
         "engine": records[stack.id].facts["engine"],
         "why_engine": records[stack.id].facts["why_engine"],
         "sources": {name: records[node.id].facts["rows"] for name, node in plan.activations.items()},
-        "caveats": [c.text for c in concerns(m) if not c.blocks],
+        "caveats": [*(c.text for c in concerns(m) if not c.blocks), *left_out(arm.sae for arm in study.arms)],
         "warnings": sorted(warnings | shared),
         "remarks": list(study.remarks),
         "not_run": not_run(plan),

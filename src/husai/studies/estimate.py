@@ -79,7 +79,7 @@ def _step_seconds(study: Study, d_in: int) -> dict[str, float]:
 
 def step_seconds(sae: AnySAEConfig, training: TrainingConfig, d_in: int) -> float:
     """Seconds of one step of one seed, on rows that mean nothing."""
-    engine, _ = choose(sae, training)
+    engine, _ = choose(sae, training, labels_at=lambda step: torch.zeros(1, training.batch, dtype=torch.int64))
     x = torch.randn(1, training.batch, d_in, generator=torch.Generator().manual_seed(0))
     mlp = {name: torch.zeros(shape) for name, shape in architecture(sae).shapes(sae, d_in).items() if "mlp" in name}
     state = start(sae, training, d_in, (0,), root=0, rows_of=lambda seed: x[0], context=mlp)

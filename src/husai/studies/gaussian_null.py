@@ -76,6 +76,7 @@ def check_request(request: NullRequest, loaded: Sequence[Loaded]) -> AnySAEConfi
         raise UserError(f"the SAEs differ in {what}: a trained null is of one kind; leave out --null")
     else:
         config = configs[0]
+    config = config.model_copy(update={"supervised": None})  # no row of a Gaussian has a label
     if not architecture(config).trained:
         raise UserError(f"husai cannot train the architecture {config.kind}: leave out --null, or name a --k for TopK")
     check_sizes(config, loaded[0].sae.cfg.d_in)
@@ -158,6 +159,8 @@ def _cautions(group: Group, config: AnySAEConfig, loaded: Sequence[Loaded]) -> t
     found = []
     if config.kind != loaded[0].sae.config.kind:
         found.append(f"the null is {config.kind}, the SAEs are {loaded[0].sae.config.kind}: asked for with --k")
+    if any(one.sae.config.supervised is not None for one in loaded):
+        found.append("the null was trained without the head of the SAEs: no row of a Gaussian has a label")
     dead = float(np.mean([f.dead_share for f in group.fidelities]))
     if dead > 0.5:
         found.append(f"{dead:.0%} of the null's latents are dead: it is a weak null over all latents")

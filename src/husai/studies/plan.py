@@ -12,6 +12,7 @@ from husai.errors import UserError
 from husai.models.config import PretrainConfig
 from husai.saes.config import AnySAEConfig
 from husai.store.files import sha256
+from husai.studies.heads import LEFT_OUT, on_rows
 from husai.studies.node import Node
 from husai.studies.study import Study
 from husai.training.config import TrainingConfig
@@ -162,8 +163,9 @@ def gaussian_node(of: Node, draw: int, title: str) -> Node:
 def _add_stack(made: Plan, source: str, arm: str, sae: AnySAEConfig, steps: int) -> None:
     activations, study, seeds = made.activations[source], made.study, made.seeds_of(source)
     half = made.stacks.get((source, arm, steps // 2))
-    title = f"{source} {arm}: {len(seeds)} seeds, {steps} steps"
-    stack = stack_node(sae, study.training, steps, seeds, study.root_seed, activations, title, half)
+    sae, training, left_out = on_rows(sae, study.training, activations.fields)
+    title = f"{source} {arm}: {len(seeds)} seeds, {steps} steps{f', {LEFT_OUT}' if left_out else ''}"
+    stack = stack_node(sae, training, steps, seeds, study.root_seed, activations, title, half)
     made.stacks[source, arm, steps] = stack
     name = f"measure {source} {arm} at {steps} steps"
     detail: Detail = "full" if steps in study.budgets else "pairs"

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from husai.activations.source import CapturedSource, PlantedSource, Source
 from husai.config import Config
 from husai.saes.config import SAEConfig
+from husai.studies.heads import check_heads
 from husai.training.config import TrainingConfig
 
 
@@ -71,6 +72,11 @@ class Study(Config):
             raise ValueError(
                 f"the arms differ in {found}; they must differ in the declared factor '{self.factor}' only"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _heads(self) -> Self:
+        check_heads(self.target, [(arm.name, arm.sae, None) for arm in self.arms])
         return self
 
     @model_validator(mode="after")

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from husai.activations.source import CapturedSource, Source
 from husai.config import Config
 from husai.saes.config import SAEConfig
+from husai.studies.heads import check_heads
 from husai.studies.study import Controls
 from husai.training.config import TrainingConfig
 
@@ -49,6 +50,7 @@ class Setting(Config):
             raise ValueError("training.steps must be even (convergence compares it with its half) and within max_steps")
         if isinstance(self.source, CapturedSource) and self.source.pretrain is None:
             raise ValueError("the source of a setting is a trained model; a random-weight model is a control")
+        check_heads(self.source, [(arm.name, arm.sae, arm.l0) for arm in self.arms])
         return self
 
     @property

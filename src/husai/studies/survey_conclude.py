@@ -15,6 +15,7 @@ from husai.statistics.pareto import Standing, standings
 from husai.statistics.wording import what_varied
 from husai.store.record import Measurement, RunRecord
 from husai.studies.evidence import STATISTIC
+from husai.studies.heads import left_out
 from husai.studies.measured import measured, single
 from husai.studies.plan import TARGET
 from husai.studies.survey import MATCHED, Setting
@@ -216,7 +217,7 @@ def _facts(
             }
             for setting in survey.settings
         ],
-        "warnings": sorted(warnings),
+        "warnings": sorted(warnings.union(left_out(arm.sae for s in survey.settings for arm in s.arms))),
         "remarks": list(survey.remarks),
     }
 

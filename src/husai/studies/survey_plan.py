@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from husai.activations.source import CapturedSource
 from husai.saes.config import AnySAEConfig
+from husai.studies.heads import LEFT_OUT, on_rows
 from husai.studies.node import Node
 from husai.studies.plan import (
     GAUSSIAN,
@@ -106,10 +107,13 @@ def _add_activations(made: SurveyPlan, setting: Setting) -> None:
 def _add_arm(made: SurveyPlan, setting: Setting, source: str, arm: SurveyArm) -> None:
     root, steps = made.survey.root_seed, made.budgets[setting.name, arm.name]
     activations, seeds = made.activations[setting.name, source], seeds_of(setting, source)
+    sae, training, left_out = on_rows(arm.sae, setting.training, activations.fields)
+    setting, arm = setting.model_copy(update={"training": training}), arm.model_copy(update={"sae": sae})
+    note = f", {LEFT_OUT}" if left_out else ""
     sae, calibrated = _calibrated(made, setting, source, arm, steps)
     for budget in (steps // 2, steps):
         place = (setting.name, source, arm.name, budget)
-        title = f"{setting.name} {source} {arm.name}: {len(seeds)} seeds, {budget} steps"
+        title = f"{setting.name} {source} {arm.name}: {len(seeds)} seeds, {budget} steps{note}"
         half = made.stacks.get((setting.name, source, arm.name, budget // 2))
         stack = stack_node(sae, setting.training, budget, seeds, root, activations, title, half, calibrated)
         made.stacks[place] = stack

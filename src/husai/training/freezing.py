@@ -9,6 +9,7 @@ from torch import Tensor
 
 from husai.saes.config import Freeze
 from husai.saes.parameters import Parameters, unit_rows
+from husai.saes.supervised import HEAD
 
 SOFT_COSINE = 0.8
 
@@ -16,9 +17,9 @@ SOFT_COSINE = 0.8
 def drop_frozen_(freeze: Freeze, buffers: Collection[str], grads: Parameters) -> None:
     """Set the gradients of frozen parameters and of buffers to zero, in place.
 
-    A frozen encoder is everything but the decoder.
+    A frozen encoder is everything but the decoder, and a head, which is no part of the SAE.
     """
-    held = {"decoder": {"W_dec"}, "encoder": grads.keys() - {"W_dec", "b_dec"}}.get(freeze, set())
+    held = {"decoder": {"W_dec"}, "encoder": grads.keys() - {"W_dec", "b_dec", *HEAD}}.get(freeze, set())
     for name in {*held, *buffers}:
         grads[name] = torch.zeros_like(grads[name])
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from husai.activations.supply import BatchAt, Spent, Supply
+from husai.activations.supply import BatchAt, LabelsAt, Spent, Supply
 from husai.errors import UserError
 from husai.events import check_stop, report, stop_requested, warn
 from husai.saes.config import AnySAEConfig
@@ -34,8 +34,9 @@ class Job:
     """One training: what, on which scaled batches, for which seeds.
 
     `batch_at(step)` returns scaled rows [S, B, D] as a pure function of the step; `ahead` of them are gathered before
-    they are needed. `rows_of` gives each seed rows to start from, `context` what all rows passed through. `identity`
-    names the trajectory (everything but the budget), so that a checkpoint is never resumed as something else.
+    they are needed. `rows_of` gives each seed rows to start from, `context` what all rows passed through, `labels_at`
+    the labels that a head may learn from. `identity` names the trajectory (everything but the budget), so that a
+    checkpoint is never resumed as something else.
     """
 
     config: AnySAEConfig
@@ -51,6 +52,7 @@ class Job:
     ahead: int = 0
     rows_of: RowsOf | None = None
     context: Parameters | None = None
+    labels_at: LabelsAt | None = None
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ def train(job: Job, folder: Path, trunk: TrainState | None = None) -> Trained:
     make_folder(folder)
     split = trunk_end(job.training, steps)
     trunk_path, branch_path = folder / TRUNK, folder / BRANCH
-    engine, why = choose(job.config, job.training, job.coupling)
+    engine, why = choose(job.config, job.training, job.coupling, job.labels_at)
     state = _resume(trunk_path, job) or trunk
     if state is None:
         state = start(job.config, job.training, job.d_in, job.seeds, job.root, job.rows_of, job.context)

@@ -21,6 +21,7 @@ from husai.saes.config.selected import (
     MatryoshkaConfig,
     TopKConfig,
 )
+from husai.saes.config.supervised import SupervisedConfig
 
 Selected = (
     TopKConfig | AbsTopKConfig | BatchTopKConfig | MatryoshkaConfig | HierarchicalTopKConfig | MatchingPursuitConfig
@@ -68,6 +69,7 @@ __all__ = [
     "SAEConfig",
     "Selected",
     "SkipTranscoderConfig",
+    "SupervisedConfig",
     "SwitchConfig",
     "TopKConfig",
     "TranscoderConfig",

@@ -41,5 +41,5 @@ class RandomConfig(CommonConfig):
 
 
 def _untrained(config: CommonConfig) -> None:
-    takes_only(config, "nothing is trained", freeze="none", decorrelation=0)
+    takes_only(config, "nothing is trained", freeze="none", decorrelation=0, supervised=None)
     takes_only(config, "its rows are unit and its encoder is tied", decoder_norm="unit", tied_init=True)

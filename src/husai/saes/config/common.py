@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from husai.config import Config
+from husai.saes.config.supervised import SupervisedConfig
 
 # `projected`: unit rows, and the part of their gradient that would only change their length is taken out before Adam.
 DecoderNorm = Literal["unit", "free", "projected"]
@@ -24,6 +25,13 @@ class CommonConfig(Config):
     decorrelation: float = Field(default=0.0, ge=0, description="weight, relative to the variance of the rows")
     freeze: Freeze = "none"
     dead_after: int = Field(default=10_000, ge=1, description="rows without firing after which a latent counts as dead")
+    supervised: SupervisedConfig | None = Field(default=None, description="a head that reads a label off the codes")
+
+    @model_validator(mode="after")
+    def _codes_can_move(self) -> Self:
+        if self.supervised is not None and self.supervised.weight and self.freeze == "encoder":
+            raise ValueError("a label moves codes, which a frozen encoder holds: set supervised.weight to 0")
+        return self
 
 
 class AuxKConfig(CommonConfig):

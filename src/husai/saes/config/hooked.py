@@ -7,6 +7,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from husai.saes.config.common import CommonConfig, KConfig
+from husai.saes.config.limits import takes_only
 
 
 class TranscoderConfig(KConfig):
@@ -63,4 +64,5 @@ class JacobianConfig(CommonConfig):
             raise ValueError("d_sae is shared by two SAEs: give an even number")
         if self.decorrelation:
             raise ValueError("decorrelation has no meaning across two dictionaries: leave it at 0")
+        takes_only(self, "a head would read the codes of two SAEs as if they were one's", supervised=None)
         return self

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from husai.errors import UserError, unknown
+from husai.events import warn
 from husai.saes.formats import dictionary_learning, husai_run, saelens, sparsify
 from husai.saes.formats.load import Loaded, load_named
 from husai.saes.formats.origin import Origin
@@ -49,6 +50,8 @@ class Converted:
 def convert(sae: SAE, folder: Path, to: str, origin: Origin | None = None) -> Path:
     """Write `sae` into a new folder in the format of the tool `to`; returns the folder.
 
+    A head takes no part in encoding and decoding: where a tool has no place for one, it stays behind, and that is said.
+
     Raises:
         UserError: unknown tool, something stands there already, the tool has no SAE that is the same function, or the
             disk says no. Nothing is left behind.
@@ -68,6 +71,10 @@ def convert(sae: SAE, folder: Path, to: str, origin: Origin | None = None) -> Pa
             sync(folder.absolute().parent)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+    if to != "husai" and sae.config.supervised is not None:
+        warn(
+            f"{to} has no place for a head: the SAE is the same, W_head and b_head stay behind (--to husai keeps them)"
+        )
     return folder
 
 

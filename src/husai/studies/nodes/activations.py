@@ -12,6 +12,7 @@ from husai.activations.cache import ActivationCache
 from husai.activations.capture import capture
 from husai.activations.external import ExternalFile, import_file
 from husai.activations.guards import describe_rows
+from husai.activations.labels import RowLabels
 from husai.activations.manifest import Origin
 from husai.activations.source import CapturedSource, ExternalSource, PlantedSource
 from husai.activations.surrogates import gaussian_twin, shuffled_dimensions
@@ -24,6 +25,7 @@ from husai.models.weights import load_model
 from husai.store.record import Measurement
 from husai.store.tensors import load_arrays, save_arrays
 from husai.studies.node import Outcome, Work
+from husai.tasks.planted import Planted
 
 ROWS, MLP_FILE = "rows", "mlp.safetensors"
 
@@ -79,7 +81,14 @@ def _planted(work: Work, plain: dict[str, Any]) -> ActivationCache:
     save_arrays(work.draft / "truth.safetensors", {"dictionary_FD": made.dictionary_FD})
     hashes = {"planted": made.content_hash}
     origin = Origin(kind="planted", synthetic=True, description=source.describe(), hashes=hashes)
-    return write_rows(work.draft / ROWS, made.x_ND, origin)
+    return write_rows(work.draft / ROWS, made.x_ND, origin, labels=_largest(made))
+
+
+def _largest(made: Planted) -> RowLabels:
+    """The feature with the largest coefficient in each row; nothing was ever trained on them, so none is held out."""
+    strongest_N = made.values_NK.argmax(axis=1)[:, None]
+    labels_N = np.take_along_axis(made.indices_NK, strongest_N, axis=1)[:, 0]
+    return RowLabels("largest", len(made.dictionary_FD), labels_N, np.zeros(len(labels_N), dtype=bool))
 
 
 def _external(work: Work, plain: dict[str, Any]) -> ActivationCache:

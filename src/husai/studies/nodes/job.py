@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from pydantic import TypeAdapter
 
+from husai.activations.supply import LabelsAt
 from husai.saes.config import AnySAEConfig, SAEConfig
 from husai.saes.jsae import scaled_mlp
 from husai.saes.parameters import Parameters
@@ -14,6 +15,7 @@ from husai.saes.stack import SAEStack
 from husai.store.tensors import load_arrays
 from husai.studies.node import Work
 from husai.studies.nodes.activations import MLP_FILE
+from husai.studies.nodes.labels import head_labels
 from husai.studies.nodes.rows import Rows
 from husai.training.config import TrainingConfig
 from husai.training.trainer import Job, Trained
@@ -37,8 +39,17 @@ def job_on(
         config, training, rows.cache.d_in, seeds, root, feed.batch, identity, title,
         ahead=feed.look_ahead, rows_of=lambda seed: rows.start_rows(seeds, root)(seed),
         context=_context(work.folders["activations"], rows),
+        labels_at=_labels_at(config, training, rows, seeds, root, parts),
     )  # fmt: skip
     return job, feed.batches.how
+
+
+def _labels_at(
+    config: AnySAEConfig, training: TrainingConfig, rows: Rows, seeds: tuple[int, ...], root: int, parts: int
+) -> LabelsAt | None:
+    if config.supervised is None:
+        return None
+    return rows.labels_at(head_labels(rows, config.supervised).learned_N, training, seeds, root, parts)
 
 
 def stack_of(trained: Trained, job: Job, rows: Rows) -> SAEStack:

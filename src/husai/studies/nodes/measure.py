@@ -12,8 +12,10 @@ from functools import cached_property
 import numpy as np
 import torch
 
+from husai.activations.labels import UNLABELLED
 from husai.activations.strata import ALL, WITHOUT_OUTLIERS
 from husai.evals.fidelity import Fidelity, fidelity
+from husai.evals.head import head_answers
 from husai.evals.recovery import recovery
 from husai.saes.stack import SAEStack, load_stack
 from husai.stability.features import feature_table
@@ -25,7 +27,9 @@ from husai.store.files import write_json
 from husai.store.record import Measurement
 from husai.store.tensors import load_arrays, save_arrays
 from husai.studies.group import RANKS, SHOWN_T, STRATA, Group, Row, over_seeds
+from husai.studies.measured import single
 from husai.studies.node import Outcome, Work
+from husai.studies.nodes.labels import head_labels
 from husai.studies.nodes.rows import Rows, open_rows
 from husai.training.config import TrainingConfig
 
@@ -74,7 +78,7 @@ def run(work: Work) -> Outcome:
     _save(work, found)
     group = found.group
     made = group.pair_measurements((PAIRS,)) + _fidelity_measurements(found)
-    made += group.reappearing(SHOWN_T) + group.strata(STRATA) + _truth(work, found)
+    made += group.reappearing(SHOWN_T) + group.strata(STRATA) + _truth(work, found) + _head(found)
     return Outcome(made, facts, {"seeds": list(found.stack.seeds)})
 
 
@@ -227,3 +231,23 @@ def _truth(work: Work, found: Found) -> list[Measurement]:
         ("matched_to_truth", [s.matched for s in scores], "cosine, mean over the latents that were matched"),
     ]
     return [m for name, values, unit in rows for m in found.group.with_each(name, list(values), unit, True)]
+
+
+def _head(found: Found) -> list[Measurement]:
+    """How often a head names the label, on held-out rows, and on those of them that the task holds out as well."""
+    head = found.stack.config.supervised
+    if head is None:
+        return []
+    labels, x = head_labels(found.rows, head), found.rows.held_out()
+    answers = [head_answers(sae, x) for sae in found.group.saes]
+    made = []
+    for name, of in (
+        ("head_accuracy", labels.measured_H != UNLABELLED),
+        ("head_accuracy.task_held_out", labels.test_H),
+    ):
+        if of.any():
+            values: list[float | None] = [float((a[of] == labels.measured_H[of]).mean()) for a in answers]
+            unit = f"share of {int(of.sum())} held-out rows whose {head.label} the head names"
+            made += found.group.with_each(name, values, unit, True)
+    unit = f"share of the commonest {head.label} on the held-out rows: what a constant answer gets at most"
+    return [*made, single("head_accuracy.majority", labels.majority, unit, {}, "a count")]

@@ -15,6 +15,7 @@ from husai.activations.partition import hold_out, partition
 from husai.activations.scaling import Scaling
 from husai.activations.strata import cache_strata
 from husai.activations.stream import Batches, Feed
+from husai.activations.supply import LabelsAt
 from husai.errors import UserError
 from husai.seeds import Role
 from husai.store.tensors import load_arrays
@@ -35,7 +36,20 @@ class Rows:
 
     def feed(self, training: TrainingConfig, seeds: tuple[int, ...], root: int, parts: int) -> Feed:
         """Scaled batches [S, B, D] as a pure function of the step; `parts` disjoint parts where data are not shared."""
-        batches = Batches(
+        return Feed(self.cache, self._batches(training, seeds, root, parts), self.scaling)
+
+    def labels_at(
+        self, learned_N: np.ndarray, training: TrainingConfig, seeds: tuple[int, ...], root: int, parts: int
+    ) -> LabelsAt:
+        """Labels [S, B] of the rows that `feed` gives at a step.
+
+        The orders are made again: those of the feed may be in use by the thread that looks ahead.
+        """
+        batches = self._batches(training, seeds, root, parts)
+        return lambda step: torch.from_numpy(learned_N[batches.indices(step)])
+
+    def _batches(self, training: TrainingConfig, seeds: tuple[int, ...], root: int, parts: int) -> Batches:
+        return Batches(
             len(self.cache),
             training.batch,
             root,
@@ -45,7 +59,6 @@ class Rows:
             pool=self.train_index,
             groups_N=self.groups_N,
         )
-        return Feed(self.cache, batches, self.scaling)
 
     def start_rows(self, seeds: tuple[int, ...], root: int) -> Callable[[int], Tensor]:
         """Scaled rows [N, D] for a seed to start from: a part of the training rows that no other of `seeds` has.

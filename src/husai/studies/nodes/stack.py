@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,8 +17,10 @@ from husai.saes.stack import SAEStack
 from husai.store.files import write_json
 from husai.store.record import Measurement
 from husai.store.tensors import save_arrays
+from husai.studies.heads import alone_warning
 from husai.studies.node import Outcome, Work
 from husai.studies.nodes.job import SAE, job_on, stack_of
+from husai.studies.nodes.labels import head_labels
 from husai.studies.nodes.rows import Rows, open_rows
 from husai.training.config import TrainingConfig
 from husai.training.schedules import trunk_end
@@ -46,15 +49,17 @@ def run(work: Work) -> Outcome:
     stack = stack_of(trained, job, rows)
     stack.save(work.draft / "stack.safetensors")
     _save_curves(work.draft, trained.final)
-    facts = {
+    facts: dict[str, Any] = {
         "engine": trained.engine,
         "why_engine": trained.why_engine,
-        "warnings": warnings,
+        "warnings": warnings + alone_warning(config),
         "rows": row_facts(rows.cache.manifest, config.d_sae),
         "threads": 1,
         "row_order": order,
         "sae": config.plain(),
     }
+    if config.supervised is not None:
+        facts["labels"] = head_labels(rows, config.supervised).facts()
     made = _measurements(rows, stack, training, trained.final)
     return Outcome(made, facts, {"seeds": list(seeds), "root": root}, seconds=_seconds(trained.spent))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from husai.activations.supply import LabelsAt
 from husai.errors import UserError
 from husai.saes.config import AnySAEConfig
 from husai.training.config import TrainingConfig
@@ -10,15 +11,19 @@ from husai.training.engines.engine import Engine
 from husai.training.engines.reference import ReferenceEngine
 
 
-def choose(config: AnySAEConfig, training: TrainingConfig, coupling: Coupling | None = None) -> tuple[Engine, str]:
+def choose(
+    config: AnySAEConfig, training: TrainingConfig, coupling: Coupling | None = None, labels_at: LabelsAt | None = None
+) -> tuple[Engine, str]:
     """The engine for a configuration and why it was chosen; `engine.how` says how it computes.
+
+    `labels_at` has the labels of each step's rows, for a head.
 
     Raises:
         UserError: an engine was asked for by name that cannot run the configuration.
     """
     asked, refused = training.engine, ""
     if asked == "reference":
-        return ReferenceEngine(config, training, coupling), "asked for"
+        return ReferenceEngine(config, training, coupling, labels_at), "asked for"
     for name, (make, reason) in FASTEST_FIRST.items():
         if asked in ("auto", name):
             found = make(config, training, coupling)
@@ -27,7 +32,7 @@ def choose(config: AnySAEConfig, training: TrainingConfig, coupling: Coupling | 
             refused = found
     if asked != "auto":
         raise UserError(f"engine {asked} cannot run this: {refused}; leave training.engine at auto")
-    return ReferenceEngine(config, training, coupling), refused
+    return ReferenceEngine(config, training, coupling, labels_at), refused
 
 
 def _cuda(config: AnySAEConfig, training: TrainingConfig, coupling: Coupling | None) -> Engine | str:

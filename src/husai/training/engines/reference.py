@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.optim.adam import adam
 
+from husai.activations.supply import LabelsAt
 from husai.errors import UserError
 from husai.saes.architecture import Batch
 from husai.saes.codes import Codes
@@ -31,8 +32,14 @@ class ReferenceEngine:
     name = "reference"
     how = "autograd"
 
-    def __init__(self, config: AnySAEConfig, training: TrainingConfig, coupling: Coupling | None = None) -> None:
-        self.config, self.training, self.coupling = config, training, coupling
+    def __init__(
+        self,
+        config: AnySAEConfig,
+        training: TrainingConfig,
+        coupling: Coupling | None = None,
+        labels_at: LabelsAt | None = None,
+    ) -> None:
+        self.config, self.training, self.coupling, self.labels_at = config, training, coupling, labels_at
         self.arch = architecture(config)
         if coupling is not None and (not self.arch.trained or "W_dec" in self.arch.buffers):
             raise UserError(f"{config.kind} has no W_dec that {coupling.name} could move: train it without a coupling")
@@ -52,8 +59,10 @@ class ReferenceEngine:
         if not self.arch.trained:
             return self._measured(state, x_SBD)
         terms, grads, codes = [], [], []
+        labels_SB = None if self.labels_at is None else self.labels_at(state.step)
         for seed in range(state.seeds):
-            seed_terms, seed_grads, seed_codes = self._gradients(state, seed, x_SBD[seed].clone())
+            labels_B = None if labels_SB is None else labels_SB[seed]
+            seed_terms, seed_grads, seed_codes = self._gradients(state, seed, x_SBD[seed].clone(), labels_B)
             terms.append(seed_terms)
             grads.append(seed_grads)
             codes.append(seed_codes)
@@ -69,12 +78,15 @@ class ReferenceEngine:
         state.step += 1
         return terms
 
-    def _gradients(self, state: TrainState, seed: int, x_BD: Tensor) -> tuple[dict[str, Tensor], Parameters, Codes]:
+    def _gradients(
+        self, state: TrainState, seed: int, x_BD: Tensor, labels_B: Tensor | None
+    ) -> tuple[dict[str, Tensor], Parameters, Codes]:
         # Copies start on a 64-byte boundary, views of a stack need not, and the matrix library rounds by alignment.
         p = {name: tensor[seed].detach().clone().requires_grad_() for name, tensor in state.parameters.items()}
         rows = state.step * x_BD.shape[0]
         dead = dead_mask(state.last_fired_SF[seed], rows, self.config.dead_after)
-        terms, codes = loss_terms(self.arch, self.config, p, Batch(*self.arch.split(self.config, x_BD), dead))
+        batch = Batch(*self.arch.split(self.config, x_BD), dead, labels_B)
+        terms, codes = loss_terms(self.arch, self.config, p, batch)
         total = torch.stack(list(terms.values())).sum()
         grads = torch.autograd.grad(total, list(p.values()), materialize_grads=True)
         update_(state.last_fired_SF[seed], codes.fired(), rows + x_BD.shape[0])
