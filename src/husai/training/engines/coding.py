@@ -72,7 +72,7 @@ class Coding:
 def coding(config: AnySAEConfig, coupling: Coupling | None) -> Coding | str:
     """How kernels see a configuration, or why they cannot train it."""
     if coupling is not None:
-        return f"the coupling {coupling.name} needs all decoders at once"
+        return coupling.why_reference
     if isinstance(config, TranscoderConfig):
         return Coding(config, config.k, config.d_sae, centred=False)
     if isinstance(config, AbsTopKConfig):
