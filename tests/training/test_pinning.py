@@ -1,4 +1,4 @@
-"""Pinned latents: copied at step 0, moved by nothing, the rest trained; a seed alone and in a stack, cut and gone on."""
+"""Pinned latents: copied at step 0, moved by nothing, the rest trained; alone and in a stack, cut and gone on."""
 
 from __future__ import annotations
 
@@ -160,9 +160,7 @@ def test_which_latents_are_pinned_follows_from_the_root_and_the_fraction() -> No
 def test_other_engines_decline_and_say_why() -> None:
     config, training = TopKConfig(d_sae=F, k=3), TrainingConfig()
     engine, why = choose(config, training, pinning_of(config))
-    assert (
-        engine.name == "reference" and why == "the coupling pinning holds rows through every step, which no kernel does"
-    )
+    assert engine.name == "reference" and why.startswith("the coupling pinning holds rows")
     with pytest.raises(UserError, match="engine cpu cannot run this: the coupling pinning"):
         choose(config, TrainingConfig(engine="cpu"), pinning_of(config))
 

@@ -1,5 +1,5 @@
-"""T09. Pinning: "PWMCC .83 at 11 times the reconstruction cost". The cost was the total loss; the explained variance was
--.10, since decoder rows were copied and read by the random encoder rows that stood there. husai pins both sides, its
+"""T09. Pinning: "PWMCC .83 at 11 times the reconstruction cost". The cost was total loss; the true explained variance
+was -.10, since decoder rows were copied and read by the random encoder rows that stood there. husai pins both sides, its
 record gives EV as it is defined, beside that of the reference, and says that the agreement was put in.
 """
 
@@ -135,6 +135,6 @@ def test_the_record_says_that_the_agreement_was_put_in(case: Case) -> None:
 
 
 def test_what_is_shown_is_not_the_total_loss(case: Case) -> None:
-    """Nothing in the measured record is a loss: the quality is EV and the MSE, which are of the reconstruction alone."""
+    """No number of the measured record is a loss: EV and MSE are of the reconstruction alone."""
     names = {m.name for m in case.measured.measurements}
     assert {"explained_variance", "mse"} <= names and not any("loss" in name for name in names)

@@ -9,10 +9,10 @@ import torch
 from pydantic import TypeAdapter
 
 from husai.errors import UserError
+from husai.saes import sae
 from husai.saes.config import AnySAEConfig, SAEConfig
 from husai.saes.jsae import scaled_mlp
 from husai.saes.parameters import Parameters
-from husai.saes.sae import SAE as OneSAE
 from husai.saes.stack import SAEStack, load_stack
 from husai.store.tensors import load_arrays
 from husai.studies.node import Work
@@ -49,7 +49,7 @@ def job_on(
     return job, feed.batches.how
 
 
-def reference_of(work: Work, rows: Rows) -> OneSAE:
+def reference_of(work: Work, rows: Rows) -> sae.SAE:
     """The first SAE of the stack that a coupling ties to.
 
     Raises:

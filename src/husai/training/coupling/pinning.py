@@ -75,16 +75,12 @@ def pinning(config: Any, arch: Architecture[Any], reference: SAE, fraction: floa
         UserError: the reference is of another architecture or size, or reads its rows differently.
     """
     if not arch.per_latent or not arch.trained or "W_dec" in arch.buffers:
-        raise Refused(
-            f"{config.kind} cannot be pinned: what its latents read or write is not their own, or not trained"
-        )
+        raise Refused(f"{config.kind} cannot be pinned: what its latents read or write is not their own")
     ours = {"architecture": config.kind, "d_sae": config.d_sae, "subtract_b_dec": config.subtract_b_dec}
     its = {name: getattr(reference.config, "kind" if name == "architecture" else name) for name in ours}
     for name, value in ours.items():
         if its[name] != value:
-            raise UserError(
-                f"the reference has {name} {its[name]}, what is pinned to it {value}: train one that is alike"
-            )
+            raise UserError(f"the reference has {name} {its[name]}, what is pinned to it {value}: train one alike")
     generator = torch_generator(root, Role.AUXILIARY, "pinning")
     pinned_F = torch.zeros(config.d_sae, dtype=torch.bool)
     pinned_F[torch.randperm(config.d_sae, generator=generator)[: max(1, round(fraction * config.d_sae))]] = True
