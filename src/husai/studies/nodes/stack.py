@@ -13,6 +13,7 @@ from husai.evals.fidelity import fidelity
 from husai.events import warn
 from husai.saes.config import AnySAEConfig
 from husai.saes.config.sizes import check_sizes
+from husai.saes.conventions import penalties
 from husai.saes.stack import SAEStack
 from husai.store.files import write_json
 from husai.store.record import Measurement
@@ -57,6 +58,7 @@ def run(work: Work) -> Outcome:
         "threads": 1,
         "row_order": order,
         "sae": config.plain(),
+        "penalties": penalties(config),
     }
     made = _measurements(rows, stack, training, trained.final) + _reference(work, rows)
     return Outcome(made, facts, {"seeds": list(seeds), "root": root}, seconds=_seconds(trained.spent))
