@@ -138,9 +138,7 @@ def test_the_jacobian_is_a_mean_over_pairs_of_active_latents_and_says_so() -> No
     encoded = architecture(config).encode(config, p, x)
     x_codes, y_codes = (
         replace(encoded, values_BK=v, indices_BK=i - shift)
-        for v, i, shift in zip(
-            encoded.values_BK.split(3, 1), encoded.indices_BK.split(3, 1), (0, F // 2), strict=True
-        )
+        for v, i, shift in zip(encoded.values_BK.split(3, 1), encoded.indices_BK.split(3, 1), (0, F // 2), strict=True)
     )
     x_hat = x_codes.dense()[:, : F // 2] @ p["W_dec"][: F // 2, :D] + p["b_dec"][:D]
     J_BKK = jacobian(config, p, x_codes, y_codes, x_hat)
