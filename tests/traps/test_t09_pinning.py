@@ -1,6 +1,6 @@
 """T09. Pinning: "PWMCC .83 at 11 times the reconstruction cost". The cost was total loss; the true explained variance
-was -.10, since decoder rows were copied and read by the random encoder rows that stood there. husai pins both sides, its
-record gives EV as it is defined, beside that of the reference, and says that the agreement was put in.
+was -.10, since decoder rows were copied and read by the random encoder rows that stood there. husai pins both sides;
+its record gives EV as it is defined, beside that of the reference, and says that the agreement was put in.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ def summary(view: View) -> str:
         f"What varied: {plain(view.fact('facts.what_varied'))}.",
         *(_table(made) for made in (tables.stability(view), tables.excess(view), tables.quality(view))),
         _table(model_tables.recovered(view)),
+        *_listed("Recovery of the planted dictionary", facts.get("recovery", [])),
         *_listed("Convergence", [f"{e['source']} {e['arm']}: {e['words']}" for e in facts.get("convergence", [])]),
         *_listed("Remarks", facts.get("remarks", [])),
         *_listed("Warnings", facts.get("warnings", [])),

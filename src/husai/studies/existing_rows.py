@@ -129,8 +129,8 @@ def coupled(loaded: Sequence[Loaded]) -> list[str]:
     """What must be said where husai trained some of the SAEs with a coupling: agreement that was put in."""
     names = sorted({t.coupling for one in loaded if (t := training_of(one)) is not None and t.coupling})
     return [
-        f"SAEs were trained with the coupling {name}, which ties them to a reference: their agreement is partly put in, "
-        "not found"
+        f"SAEs were trained with the coupling {name}, which ties them to a reference: their agreement is partly put "
+        "in, not found"
         for name in names
     ]
 

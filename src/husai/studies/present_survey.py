@@ -48,12 +48,14 @@ def survey_answer(folder: Path, record: RunRecord) -> tuple[dict[str, Any], str]
 
 
 def survey_tables(record: RunRecord) -> str:
-    """One table for each setting and requested L0."""
+    """One table for each setting and requested L0; below them, where the truth is known, what agreement is worth."""
     groups: dict[tuple[str, float | None], list[dict[str, Any]]] = {}
     for arm in record.facts["arms"]:
         groups.setdefault((arm["setting"], arm["requested_l0"]), []).append(arm)
     tables = [_table(record, *key, arms) for key, arms in groups.items()]
-    return rendered(*tables, least=LEAST)
+    known = [arm for arm in record.facts["arms"] if arm.get("recovery")]
+    words = [f"{arm['setting']} {arm['arm']}: {arm['recovery']}" for arm in known]
+    return "\n".join([rendered(*tables, least=LEAST), *words])
 
 
 def _table(record: RunRecord, setting: str, l0: float | None, arms: list[dict[str, Any]]) -> Table:

@@ -17,6 +17,7 @@ from husai.store.record import Measurement, RunRecord
 from husai.studies.evidence import STATISTIC
 from husai.studies.measured import measured, single
 from husai.studies.plan import TARGET
+from husai.studies.recovered import recovered
 from husai.studies.survey import MATCHED, Setting
 from husai.studies.survey_evidence import NOTHING, ArmEvidence
 from husai.studies.survey_plan import SurveyPlan
@@ -210,6 +211,7 @@ def _arm_facts(
     e = found.evidence
     setting, arm = key
     stack = records[plan.stacks[setting, TARGET, arm, plan.budgets[key]].id]
+    recovery = recovered(records[e.node(TARGET).id])
     return {
         "setting": setting,
         "arm": arm,
@@ -220,6 +222,7 @@ def _arm_facts(
         "why_engine": stack.facts["why_engine"],
         "sae": stack.facts["sae"],
         "says": found.says,
+        "recovery": None if recovery is None else recovery.words,
         "against": {
             control: "too few units" if (excess := e.excess(control)) is None else call(excess, plan.survey.margin)[0]
             for control in e.controls
