@@ -10,6 +10,7 @@ from husai.errors import UserError
 from husai.saes.config import TopKConfig
 from husai.saes.stack import load_stack
 from husai.store.index import Results
+from husai.studies import measure_existing
 from husai.studies.alone import TrainJob, given_activations, train_alone
 from husai.studies.executors.worker import compute
 from husai.studies.node import folder_of, work_of
@@ -76,3 +77,13 @@ def test_what_does_not_fit_is_refused(rows, tmp_path, digits) -> None:
     assert folder_of(reference, Results(tmp_path)).exists()
     with pytest.raises(UserError, match="was trained on other rows"):
         compute(work_of(pinned, Results(tmp_path)), tmp_path)
+
+
+def test_agreement_that_was_put_in_is_said_of_them_later(rows, tmp_path) -> None:
+    folder, _ = train_alone(JOB.override(["coupling={kind: pinning}"]), rows, tmp_path / "results", 1)
+    plain, _ = train_alone(JOB.override(["name=plain"]), rows, tmp_path / "results", 1)
+    nothing = (None, None, 100, 0.7, None, None, None, tmp_path, 1)
+    runs = [[str(p) for p in sorted(where.iterdir()) if p.is_dir()] for where in (folder, plain)]
+    said = [measure_existing.stability(paths, measure_existing.asked(*nothing)) for paths in runs]
+    wanted = "SAEs were trained with the coupling pinning, which ties them to a reference"
+    assert [any(text.startswith(wanted) for text in found.cautions) for found in said] == [True, False]
