@@ -20,6 +20,7 @@ def summary(view: View) -> str:
         f"What varied: {plain(view.fact('facts.what_varied'))}.",
         *(table(made) for made in (tables.stability(view), tables.excess(view), tables.quality(view))),
         table(model_tables.recovered(view)),
+        *listed("Recovery of the planted dictionary", facts.get("recovery", [])),
         *listed("Convergence", [f"{e['source']} {e['arm']}: {e['words']}" for e in facts.get("convergence", [])]),
         *listed("Remarks", facts.get("remarks", [])),
         *listed("Warnings", facts.get("warnings", [])),

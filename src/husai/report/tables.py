@@ -238,4 +238,4 @@ def planted(view: View) -> Table:
             wanted = [(STATISTIC, {"population": "alive"}), *((name, {}) for name in truth)]
             found = [view.get(name, source=source, arm=arm, **scope) for name, scope in wanted]
             rows.append([source_name(view, source), view.arm(i), *(cell(m, view.id, with_interval) for m in found)])
-    return Table("planted", "Consistent and true: the planted dictionary", columns, rows)
+    return Table("planted", "Agreement between seeds and with the planted dictionary", columns, rows)

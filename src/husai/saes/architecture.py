@@ -90,6 +90,8 @@ class Architecture(Generic[C]):
         buffers: parameters that no gradient moves.
         context: buffers that are not drawn but come with the rows, the same for every seed.
         trained: whether there is anything to train; a baseline that is not stays as it starts.
+        per_latent: parameters with a row for each latent [F, ...] that together make it what it is; empty where what a
+            latent reads or writes is not its own.
     """
 
     summary: str
@@ -109,3 +111,4 @@ class Architecture(Generic[C]):
     context: tuple[str, ...] = ()
     needs_rows: bool = False
     trained: bool = True
+    per_latent: tuple[str, ...] = ("W_enc", "b_enc", "W_dec")

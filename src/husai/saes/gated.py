@@ -87,4 +87,5 @@ GATED = Architecture(
     shapes=shapes,
     init=init,
     fold=fold,
+    per_latent=("W_enc", "W_dec", *OWN),
 )

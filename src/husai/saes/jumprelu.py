@@ -108,4 +108,5 @@ JUMPRELU = Architecture(
     objective=objective,
     shapes=shapes,
     init=init,
+    per_latent=("W_enc", "b_enc", "W_dec", *_NAMES.values()),
 )

@@ -82,4 +82,5 @@ ROUTE = Architecture(
     objective=objective,
     target=routed,
     fold=fold,
+    per_latent=(),
 )

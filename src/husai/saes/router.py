@@ -133,4 +133,5 @@ def routed(summary: str, source: str, choose: Choose) -> Architecture[Routed]:
         shapes=shapes,
         init=init,
         fold=fold,
+        per_latent=(),
     )

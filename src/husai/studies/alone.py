@@ -8,6 +8,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from husai import events
 from husai.activations.guards import require_real
 from husai.activations.manifest import read_manifest
 from husai.activations.source import CapturedSource, ExternalSource, Source
@@ -21,10 +22,11 @@ from husai.studies.computing import Computing
 from husai.studies.heads import alone_warning
 from husai.studies.ledger import Ledger
 from husai.studies.node import Node, folder_of
-from husai.studies.plan import activations_nodes, measure_node, stack_node
+from husai.studies.plan import REFERENCE_SEEDS, Coupled, activations_nodes, measure_node, stack_node
 from husai.studies.preflight import width
 from husai.studies.seed_folders import SeedJob, write_seed_folders
 from husai.training.config import TrainingConfig
+from husai.training.coupling.config import CouplingConfig
 
 
 class CaptureJob(Config):
@@ -46,6 +48,9 @@ class TrainJob(Config):
     seeds: int = Field(default=5, ge=2)
     synthetic: tuple[Literal["planted", "surrogate", "external"], ...] = ()
     root_seed: int = Field(default=0, ge=0)
+    coupling: CouplingConfig | None = Field(
+        default=None, description="ties all seeds to a reference, which is trained first, from a seed of its own"
+    )
 
 
 @dataclass
@@ -106,11 +111,23 @@ def train_alone(job: TrainJob, activations: Node, root: Path, workers: int) -> t
         events.warn(f"{text} (--set sae.supervised.weight=0)")
     results, seeds = Results(root), tuple(range(job.seeds))
     title = f"{job.name}: {job.seeds} seeds, {job.training.steps} steps"
-    stack = stack_node(job.sae, job.training, job.training.steps, seeds, job.root_seed, activations, title)
+    coupled = _coupled(job, activations)
+    stack = stack_node(
+        job.sae, job.training, job.training.steps, seeds, job.root_seed, activations, title, coupled=coupled
+    )
     measure = measure_node(stack, activations, job.root_seed, f"measure {job.name}")
     steps = Steps(root, job.name, workers)
-    records = steps.run([activations, stack, measure])
+    records = steps.run([activations, *([coupled.reference] if coupled else []), stack, measure])
     folders = {n.id: folder_of(n, results) for n in (activations, stack, measure)}
     seed_job = SeedJob(job.name, activations.title, stack, measure, seeds)
     write_seed_folders([seed_job], results, job.name, folders, records, Ledger(results.study_folder(job.name)))
     return results.study_folder(job.name), {"stack": records[stack.id], "measure": records[measure.id]}
+
+
+def _coupled(job: TrainJob, activations: Node) -> Coupled | None:
+    """The coupling with its reference: one more SAE of the same config, trained as if there were no coupling."""
+    if job.coupling is None:
+        return None
+    training, title = job.training, f"{job.name}: reference, {job.training.steps} steps"
+    reference = stack_node(job.sae, training, training.steps, REFERENCE_SEEDS, job.root_seed, activations, title)
+    return Coupled(job.coupling, reference)

@@ -26,6 +26,7 @@ from husai.studies.evidence import (
 from husai.studies.heads import left_out
 from husai.studies.measured import measured
 from husai.studies.plan import GAUSSIAN, GAUSSIAN_2, PLANTED, PLANTED_GAUSSIAN, RANDOM_MODEL, TARGET, Plan, has_planes
+from husai.studies.recovered import recovered
 
 TRUTH = ("mcc_to_truth", "mcc_to_truth_attainable", "matched_to_truth")
 COPIED = ("explained_variance", "l0", "dead_share", "alive", "cosine_to_init", "own_nearest_neighbour", *TRUTH)
@@ -129,6 +130,9 @@ def _facts(
         records[n.id].facts["shared_initialisation"] for n in final if records[n.id].facts["initialisation_is_shared"]
     }
     stack = next(iter(plan.stacks.values()))
+    found = {f"{source} {arm}": recovered(records[node.id]) for (source, arm), node in plan.final.items()}
+    known = {where: recovery for where, recovery in found.items() if recovery is not None}
+    wrong = [f"{where}: {recovery.words}" for where, recovery in known.items() if recovery.shared_errors]
     return {
         "question": study.question,
         "hypothesis": study.hypothesis,
@@ -143,7 +147,8 @@ def _facts(
         "engine": records[stack.id].facts["engine"],
         "why_engine": records[stack.id].facts["why_engine"],
         "sources": {name: records[node.id].facts["rows"] for name, node in plan.activations.items()},
-        "caveats": [*(c.text for c in concerns(m) if not c.blocks), *left_out(arm.sae for arm in study.arms)],
+        "caveats": [*(c.text for c in concerns(m) if not c.blocks), *wrong, *left_out(arm.sae for arm in study.arms)],
+        "recovery": [f"{where}: {recovery.words}" for where, recovery in known.items()],
         "warnings": sorted(warnings | shared),
         "remarks": list(study.remarks),
         "not_run": not_run(plan),

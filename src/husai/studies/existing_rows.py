@@ -50,11 +50,12 @@ class GivenRows:
 
 @dataclass(frozen=True)
 class Training:
-    """How husai trained an SAE: on which folder of activations, with which settings and root seed."""
+    """How husai trained an SAE: on which folder of activations, with which settings, root seed and coupling."""
 
     rows: Path
     config: TrainingConfig
     root_seed: int
+    coupling: str = ""
 
 
 @contextmanager
@@ -117,9 +118,21 @@ def training_of(one: Loaded) -> Training | None:
         results = Results(one.run.resolve().parents[levels - 1])
         stack = record if record.kind == "stack" else _stack(record, results)
         folder = results.node_folder("activations", stack.parents["activations"])
-        return Training(folder, TrainingConfig.parse(stack.config["training"]), int(stack.config["root_seed"]))
+        coupling = str(stack.config.get("coupling", {}).get("kind", ""))
+        config = TrainingConfig.parse(stack.config["training"])
+        return Training(folder, config, int(stack.config["root_seed"]), coupling)
     except (UserError, KeyError):  # moved away from its results folder, or written by another version
         return None
+
+
+def coupled(loaded: Sequence[Loaded]) -> list[str]:
+    """What must be said where husai trained some of the SAEs with a coupling: agreement that was put in."""
+    names = sorted({t.coupling for one in loaded if (t := training_of(one)) is not None and t.coupling})
+    return [
+        f"SAEs were trained with the coupling {name}, which ties them to a reference: their agreement is partly put "
+        "in, not found"
+        for name in names
+    ]
 
 
 def _stack(record: RunRecord, results: Results) -> RunRecord:

@@ -19,13 +19,14 @@ from husai.activations.surrogates import gaussian_twin
 from husai.errors import UserError, unknown
 from husai.saes.config import AnySAEConfig, TopKConfig
 from husai.saes.config.sizes import check_sizes
+from husai.saes.conventions import PENALISED
 from husai.saes.formats.load import Loaded
 from husai.saes.registry import architecture
 from husai.saes.stack import load_stack
 from husai.store.index import Results
 from husai.studies.alone import Steps, given_activations
 from husai.studies.existing import group_of
-from husai.studies.existing_rows import GivenRows, training_of
+from husai.studies.existing_rows import GivenRows, coupled, training_of
 from husai.studies.group import Group
 from husai.studies.node import folder_of
 from husai.studies.plan import gaussian_node, stack_node
@@ -79,6 +80,11 @@ def check_request(request: NullRequest, loaded: Sequence[Loaded]) -> AnySAEConfi
     config = config.model_copy(update={"supervised": None})  # no row of a Gaussian has a label
     if not architecture(config).trained:
         raise UserError(f"husai cannot train the architecture {config.kind}: leave out --null, or name a --k for TopK")
+    if config.kind in PENALISED and any(training_of(one) is None for one in loaded):
+        raise UserError(
+            f"the penalty ({PENALISED[config.kind]}) that these {config.kind} SAEs were trained with is not known, and "
+            "a null with another one is no null: name a --k for TopK, or leave out --null"
+        )
     check_sizes(config, loaded[0].sae.cfg.d_in)
     return config
 
@@ -157,6 +163,8 @@ def _fresh(cache: ActivationCache, n: int) -> torch.Tensor:
 
 def _cautions(group: Group, config: AnySAEConfig, loaded: Sequence[Loaded]) -> tuple[str, ...]:
     found = []
+    if coupled(loaded):
+        found.append("the null was trained without the coupling of the SAEs: it is no equal control")
     if config.kind != loaded[0].sae.config.kind:
         found.append(f"the null is {config.kind}, the SAEs are {loaded[0].sae.config.kind}: asked for with --k")
     if any(one.sae.config.supervised is not None for one in loaded):

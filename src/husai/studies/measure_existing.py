@@ -15,7 +15,7 @@ from husai.store.files import write_text
 from husai.store.record import Measurement
 from husai.studies.contrast import PRIMARY, Contrast, Side, check_same_seeds, comparable, contrast
 from husai.studies.existing import cautions, differing, features_of, group_of, open_saes, same_d_in
-from husai.studies.existing_rows import MOST_ROWS, GivenRows, opened, rows_for
+from husai.studies.existing_rows import MOST_ROWS, GivenRows, coupled, opened, rows_for
 from husai.studies.gaussian_null import Null, NullRequest, check_request, train_null, unlike
 from husai.studies.group import SHOWN_T, STRATA, Group
 from husai.studies.measured import measured, single
@@ -175,7 +175,7 @@ def _measured(loaded: Sequence[Loaded], rows: GivenRows | None, request: Request
         null = train_null(request.null, loaded, request.activations, request.key, rows)
         said += [*null.cautions, *filter(None, [unlike(group, null.group)])]
     numbers = (*_numbers(group, request.t), *_excess(group, null))
-    return Measured(loaded, group, rows, null, (*cautions(loaded), *said), request.t, numbers)
+    return Measured(loaded, group, rows, null, (*cautions(loaded), *coupled(loaded), *said), request.t, numbers)
 
 
 def _numbers(group: Group, t: float) -> list[Measurement]:

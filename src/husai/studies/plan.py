@@ -16,6 +16,7 @@ from husai.studies.heads import LEFT_OUT, on_rows
 from husai.studies.node import Node
 from husai.studies.study import Study
 from husai.training.config import TrainingConfig
+from husai.training.coupling.config import AnyCoupling
 from husai.training.engines.choose import choose
 
 TARGET, GAUSSIAN, GAUSSIAN_2 = "target", "gaussian", "gaussian-2"
@@ -23,12 +24,21 @@ PLANTED, PLANTED_GAUSSIAN = "planted", "planted-gaussian"
 RANDOM_MODEL, RANDOM_MODEL_PREFIX = "random_model", "random-model-"  # all of them as one control, and each one
 OWN_SEEDS = 1000  # model i has seeds from 1000 (i + 1) on: five models that shared two seeds would not be five units
 FROZEN_SEEDS = (0, 1)
+REFERENCE_SEEDS = (910_000,)  # of the SAE that a coupling ties to: none of those that are compared
 Detail = Literal["full", "pairs"]
 
 
 def random_model(index: int) -> str:
     """Name of the source captured from random-weight model number `index`."""
     return f"{RANDOM_MODEL_PREFIX}{index}"
+
+
+@dataclass(frozen=True)
+class Coupled:
+    """A coupling, and the node of the stack whose first SAE is its reference."""
+
+    coupling: AnyCoupling
+    reference: Node
 
 
 @dataclass
@@ -188,21 +198,35 @@ def stack_node(
     title: str,
     half: Node | None = None,
     calibrated: Node | None = None,
+    coupled: Coupled | None = None,
 ) -> Node:
     """Train `seeds` of one SAE config for `steps` steps.
 
-    `half` is the same at half the budget, whose trunk goes on; `calibrated` found the value of the config's knob.
+    `half` is the same at half the budget, whose trunk goes on; `calibrated` found the value of the config's knob;
+    `coupled` ties all seeds to a reference.
     """
     budget = training.model_copy(update={"steps": steps})
-    engine, _ = choose(sae, budget)
+    engine = _engine(sae, budget, coupled)
     fields = {
         "sae": sae.plain(),
-        "training": budget.plain() | {"engine": engine.name},
+        "training": budget.plain() | {"engine": engine},
         "seeds": list(seeds),
         "root_seed": root,
     }
     parents = {"activations": activations} | ({"calibrated": calibrated} if calibrated else {})
+    if coupled:
+        fields["coupling"] = coupled.coupling.plain()
+        parents["reference"] = coupled.reference
     return Node("stack", title, fields, parents, (half,) if half else ())
+
+
+def _engine(sae: AnySAEConfig, training: TrainingConfig, coupled: Coupled | None) -> str:
+    """Name of the engine; its own code gives the reason when it trains."""
+    if coupled is None:
+        return choose(sae, training)[0].name
+    if training.engine not in ("auto", "reference"):
+        raise UserError(f"engine {training.engine} computes no coupling: leave training.engine at auto")
+    return "reference"
 
 
 def _add_extras(made: Plan) -> None:

@@ -13,6 +13,7 @@ from husai.store.files import make_folder
 from husai.store.index import Results
 from husai.store.layout import read_record
 from husai.store.record import Measurement, RunRecord
+from husai.studies.recovered import recovered
 from husai.studies.study import Study
 
 REPORT = "report.html"
@@ -89,7 +90,8 @@ def record(found: RunRecord) -> str:
         table.add_column(column, overflow="fold")
     for m in found.measurements:
         table.add_row(m.key, with_interval(m), m.unit)
-    return "\n".join([rendered(table), *_time(found)])
+    recovery = recovered(found)
+    return "\n".join([rendered(table), *([recovery.words] if recovery else []), *_time(found)])
 
 
 def _time(found: RunRecord) -> list[str]:

@@ -10,6 +10,7 @@ from rich.table import Table
 from husai.store.record import RunRecord
 from husai.studies.present import REPORT, minutes, rendered, with_interval
 from husai.studies.survey import Survey
+from husai.studies.survey_words import FALSE
 
 SUMMARY = "summary.md"
 LEAST = 118  # columns in which no number is cut off
@@ -53,12 +54,14 @@ def survey_answer(folder: Path, record: RunRecord) -> tuple[dict[str, Any], str]
 
 
 def survey_tables(record: RunRecord) -> str:
-    """One table for each setting and requested L0."""
+    """One table for each setting and requested L0; below them, whose features agree and are not true."""
     groups: dict[tuple[str, float | None], list[dict[str, Any]]] = {}
     for arm in record.facts["arms"]:
         groups.setdefault((arm["setting"], arm["requested_l0"]), []).append(arm)
     tables = [_table(record, *key, arms) for key, arms in groups.items()]
-    return rendered(*tables, least=LEAST)
+    wrong = [arm for arm in record.facts["arms"] if (arm.get("truth") or {}).get("state") == FALSE]
+    words = [f"{arm['setting']} {arm['arm']}: {arm['truth']['words']}" for arm in wrong]
+    return "\n".join([rendered(*tables, least=LEAST), *words])
 
 
 def _table(record: RunRecord, setting: str, l0: float | None, arms: list[dict[str, Any]]) -> Table:

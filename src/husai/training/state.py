@@ -18,6 +18,7 @@ from husai.saes.registry import architecture
 from husai.seeds import Role
 from husai.store.tensors import load_arrays, read_metadata, save_arrays
 from husai.training.config import TrainingConfig
+from husai.training.coupling.coupling import Coupling
 
 CHOICE = "choice."
 
@@ -62,8 +63,11 @@ def start(
     root: int,
     rows_of: RowsOf | None = None,
     context: Parameters | None = None,
+    coupling: Coupling | None = None,
 ) -> TrainState:
     """State at step 0. Seeds share their initialisation when `sae_init` is not among the varied streams.
+
+    They share what a coupling puts into all of them, too.
 
     Raises:
         UserError: the architecture starts from rows, and none are given; or it needs to know what its rows passed
@@ -79,6 +83,8 @@ def start(
         for name, tensor in arch.init(config, d_in, torch_generator(root, Role.SAE_INIT, *index), rows_ND).items():
             parameters[name][place] = tensor
     _fill(parameters, arch.context, context or {}, config.kind)
+    if coupling is not None:
+        coupling.start_(parameters)
     zeros = {name: torch.zeros_like(t) for name, t in parameters.items()}
     last = torch.zeros(len(seeds), config.d_sae, dtype=torch.int64)
     begin = {0: parameters["W_dec"].numpy().copy()} if config.freeze == "soft_decoder" else {}  # it is held near it

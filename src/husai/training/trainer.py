@@ -90,7 +90,7 @@ def train(job: Job, folder: Path, trunk: TrainState | None = None) -> Trained:
     engine, why = choose(job.config, job.training, job.coupling, job.labels_at)
     state = _resume(trunk_path, job) or trunk
     if state is None:
-        state = start(job.config, job.training, job.d_in, job.seeds, job.root, job.rows_of, job.context)
+        state = start(job.config, job.training, job.d_in, job.seeds, job.root, job.rows_of, job.context, job.coupling)
     if state.step > split:
         raise UserError(f"{job.title}: the trunk is at step {state.step}, beyond the decay of {steps} steps at {split}")
     spent = Spent()

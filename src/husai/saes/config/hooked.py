@@ -54,7 +54,9 @@ class JacobianConfig(CommonConfig):
 
     kind: Literal["jsae"] = "jsae"
     k: int = Field(default=32, ge=1)
-    jacobian: float = Field(default=0.0, ge=0, description="weight of the mean |J|, relative to the rows' variance")
+    jacobian: float = Field(
+        default=0.0, ge=0, description="weight of |J|, a mean over k x k pairs, relative to the rows' variance"
+    )
     d_mlp: int = Field(default=512, ge=1, description="width of the MLP")
     activation: Literal["relu", "gelu"] = Field(default="relu", description="of the MLP")
 

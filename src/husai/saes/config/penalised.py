@@ -14,8 +14,10 @@ class ReluL1Config(CommonConfig):
     """ReLU with an L1 penalty: `l1 * mean_b sum_f |f| * ||W_dec_f||` (sum over latents, not mean)."""
 
     kind: Literal["relu_l1"] = "relu_l1"
-    l1: float = Field(default=1.0, ge=0)
-    song_l1: float | None = Field(default=None, ge=0, description="trains the objective of 2505.20254 with this weight")
+    l1: float = Field(default=1.0, ge=0, description="weight of a sum over latents, on rows of mean square norm d_in")
+    song_l1: float | None = Field(
+        default=None, ge=0, description="trains the objective of 2505.20254, whose mse is a mean, with this weight"
+    )
 
 
 class JumpReluConfig(CommonConfig):
@@ -35,7 +37,7 @@ class GatedConfig(CommonConfig):
     """Gated (2404.16014): one path decides whether a latent fires, the other how strongly; L1 on the first alone."""
 
     kind: Literal["gated"] = "gated"
-    l1: float = Field(default=1.0, ge=0)
+    l1: float = Field(default=1.0, ge=0, description="weight of a sum over latents, on rows of mean square norm d_in")
 
 
 class GBAConfig(CommonConfig):

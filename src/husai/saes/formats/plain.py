@@ -106,7 +106,10 @@ class Plain:
 
 
 def sae_of(plain: Plain, hook_name: str) -> SAE:
-    """As an SAE of husai on rows as they were captured: mean 0, factor 1, rows of any norm."""
+    """As an SAE of husai on rows as they were captured: mean 0, factor 1, rows of any norm.
+
+    The penalty that it was trained with is left out (0): other tools write theirs in other conventions, if at all.
+    """
     width = plain.d_in + plain.d_out if plain.transcoder else plain.d_in
     return SAE(_config(plain), plain.p, torch.zeros(width), 1.0, hook_name)
 
@@ -119,11 +122,11 @@ def _config(plain: Plain) -> AnySAEConfig:
         return kind.parse({**common, "d_out": plain.d_out, "activation": plain.activation, "k": k})
     common["subtract_b_dec"] = plain.subtract_b_dec
     if plain.activation == "relu":
-        return ReluL1Config.parse(common)
+        return ReluL1Config.parse({**common, "l1": 0.0})
     if plain.activation == "gated":
-        return GatedConfig.parse(common)
+        return GatedConfig.parse({**common, "l1": 0.0})
     if plain.activation == "jumprelu":
-        return JumpReluConfig.parse({**common, "threshold_as": "value"})
+        return JumpReluConfig.parse({**common, "threshold_as": "value", "l0_coefficient": 0.0})
     return (TopKConfig if plain.activation == "topk" else AbsTopKConfig).parse({**common, "k": plain.k})
 
 

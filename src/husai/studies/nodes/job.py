@@ -4,23 +4,31 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import torch
 from pydantic import TypeAdapter
 
 from husai.activations.supply import LabelsAt
+from husai.errors import UserError
+from husai.saes import sae
 from husai.saes.config import AnySAEConfig, SAEConfig
 from husai.saes.jsae import scaled_mlp
 from husai.saes.parameters import Parameters
-from husai.saes.stack import SAEStack
+from husai.saes.stack import SAEStack, load_stack
 from husai.store.tensors import load_arrays
 from husai.studies.node import Work
 from husai.studies.nodes.activations import MLP_FILE
 from husai.studies.nodes.labels import head_labels
 from husai.studies.nodes.rows import Rows
 from husai.training.config import TrainingConfig
+from husai.training.coupling.config import AnyCoupling, CouplingConfig
+from husai.training.coupling.couple import couple
+from husai.training.coupling.coupling import Coupling
 from husai.training.trainer import Job, Trained
 
 SAE: TypeAdapter[AnySAEConfig] = TypeAdapter(SAEConfig)
+COUPLING: TypeAdapter[AnyCoupling] = TypeAdapter(CouplingConfig)
+REFERENCE = "reference"  # the parent that a coupling ties to
 
 
 def job_on(
@@ -38,7 +46,7 @@ def job_on(
     job = Job(
         config, training, rows.cache.d_in, seeds, root, feed.batch, identity, title,
         ahead=feed.look_ahead, rows_of=lambda seed: rows.start_rows(seeds, root)(seed),
-        context=_context(work.folders["activations"], rows),
+        context=_context(work.folders["activations"], rows), coupling=_coupling(work, config, rows),
         labels_at=_labels_at(config, training, rows, seeds, root, parts),
     )  # fmt: skip
     return job, feed.batches.how
@@ -50,6 +58,27 @@ def _labels_at(
     if config.supervised is None:
         return None
     return rows.labels_at(head_labels(rows, config.supervised).learned_N, training, seeds, root, parts)
+
+
+def reference_of(work: Work, rows: Rows) -> sae.SAE:
+    """The first SAE of the stack that a coupling ties to.
+
+    Raises:
+        UserError: it was trained on rows of another scale, so that its weights mean something else here.
+    """
+    stack = load_stack(work.folders[REFERENCE] / "stack.safetensors")
+    same = np.array_equal(stack.mean_D.numpy(), rows.scaling.mean_D)
+    if not same or not np.array_equal(np.asarray(stack.factor), np.asarray(rows.scaling.factor, np.float32)):
+        raise UserError("the reference of the coupling was trained on other rows: give one that was trained on these")
+    return stack[0]
+
+
+def _coupling(work: Work, config: AnySAEConfig, rows: Rows) -> Coupling | None:
+    """What ties the seeds to a reference, where the node asks for it."""
+    if "coupling" not in work.fields:
+        return None
+    asked = COUPLING.validate_python(work.fields["coupling"])
+    return couple(asked, config, reference_of(work, rows), work.fields["root_seed"])
 
 
 def stack_of(trained: Trained, job: Job, rows: Rows) -> SAEStack:

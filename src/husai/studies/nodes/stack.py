@@ -10,16 +10,19 @@ import numpy as np
 from husai.activations.guards import check_rows, row_facts
 from husai.activations.supply import Spent
 from husai.config import content_hash
+from husai.evals.fidelity import fidelity
 from husai.events import warn
 from husai.saes.config import AnySAEConfig
 from husai.saes.config.sizes import check_sizes
+from husai.saes.conventions import penalties
 from husai.saes.stack import SAEStack
 from husai.store.files import write_json
 from husai.store.record import Measurement
 from husai.store.tensors import save_arrays
 from husai.studies.heads import alone_warning
+from husai.studies.measured import single
 from husai.studies.node import Outcome, Work
-from husai.studies.nodes.job import SAE, job_on, stack_of
+from husai.studies.nodes.job import SAE, job_on, reference_of, stack_of
 from husai.studies.nodes.labels import head_labels
 from husai.studies.nodes.rows import Rows, open_rows
 from husai.training.config import TrainingConfig
@@ -41,10 +44,11 @@ def run(work: Work) -> Outcome:
     root, seeds = work.fields["root_seed"], tuple(work.fields["seeds"])
     rows = open_rows(work.folders["activations"], training, root)
     warnings = check_sizes(config, rows.cache.d_in) + check_rows(rows.cache.manifest, config.d_sae)
-    for text in warnings:
-        warn(text)
     identity = trajectory_id(work)
     job, order = job_on(work, config, training, rows, seeds, identity, work.title)
+    warnings += [job.coupling.says()] if job.coupling else []
+    for text in warnings:
+        warn(text)
     trained = train(job, work.draft, _earlier(work, training, identity))
     stack = stack_of(trained, job, rows)
     stack.save(work.draft / "stack.safetensors")
@@ -57,10 +61,11 @@ def run(work: Work) -> Outcome:
         "threads": 1,
         "row_order": order,
         "sae": config.plain(),
+        "penalties": penalties(config),
     }
     if config.supervised is not None:
         facts["labels"] = head_labels(rows, config.supervised).facts()
-    made = _measurements(rows, stack, training, trained.final)
+    made = _measurements(rows, stack, training, trained.final) + _reference(work, rows)
     return Outcome(made, facts, {"seeds": list(seeds), "root": root}, seconds=_seconds(trained.spent))
 
 
@@ -110,6 +115,16 @@ def _measurements(rows: Rows, stack: SAEStack, training: TrainingConfig, state: 
         Measurement(name="training_rows", value=len(rows.train_index), unit="rows", no_interval=exact),
         *_scale_factors(rows),
     ]
+
+
+def _reference(work: Work, rows: Rows) -> list[Measurement]:
+    """What the reference of a coupling explains by itself: it is no part of any mean over the coupled seeds."""
+    if "coupling" not in work.fields:
+        return []
+    x = rows.held_out()
+    value = fidelity(reference_of(work, rows), x).explained_variance
+    unit = f"share of variance, {len(x)} held-out rows"
+    return [single("explained_variance.reference", value, unit, {}, "one SAE", higher_is_better=True)]
 
 
 def _scale_factors(rows: Rows) -> list[Measurement]:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from husai.errors import UserError
-from husai.saes.parameters import unit_rows
+from husai.saes.parameters import Parameters, unit_rows
 
 ROWS = 4096  # of a dictionary held against the whole reference at once
 
@@ -27,6 +27,7 @@ class Alignment:
     weight: float
     variance: float
     name: str = "alignment"
+    why_reference: str = "the coupling alignment needs all decoders at once"
 
     def pull(self, step: int, W_dec_SFO: Tensor) -> tuple[list[dict[str, Tensor]], Tensor]:
         """Term `alignment` of each seed and the gradient [S, F, O]; seeds do not see each other.
@@ -40,6 +41,22 @@ class Alignment:
         reference_GO = unit_rows(self.reference_GO)
         pulled = [self._of_seed(W_FO, reference_GO) for W_FO in W_dec_SFO]
         return [{self.name: term} for term, _ in pulled], torch.stack([gradient for _, gradient in pulled])
+
+    def start_(self, p_S: Parameters) -> None:
+        """Seeds start as they would without it."""
+
+    def drop_(self, grads: Parameters) -> None:
+        """Everything moves."""
+
+    def hold_(self, p: Parameters) -> None:
+        """Nothing is kept."""
+
+    def says(self) -> str:
+        """Agreement inside a group rises by construction: one published run reached .9986 by copying its reference."""
+        return (
+            "coupling alignment: every seed is drawn to one reference, so that agreement between these seeds is partly "
+            "put in, not found: what decides is stability between groups with references of their own"
+        )
 
     def _of_seed(self, W_FO: Tensor, reference_GO: Tensor) -> tuple[Tensor, Tensor]:
         scale, parts = self.weight * self.variance, [_nearest(W, reference_GO) for W in W_FO.split(ROWS)]

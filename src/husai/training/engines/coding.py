@@ -72,7 +72,7 @@ class Coding:
 def coding(config: AnySAEConfig, coupling: Coupling | None) -> Coding | str:
     """How kernels see a configuration, or why they cannot train it."""
     if coupling is not None:
-        return f"the coupling {coupling.name} needs all decoders at once"
+        return coupling.why_reference
     if config.supervised is not None:
         return "a supervised head reads labels of the rows, which kernels are not given"
     if isinstance(config, TranscoderConfig):

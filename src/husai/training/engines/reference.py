@@ -70,6 +70,8 @@ class ReferenceEngine:
             self._pull(state, terms, grads)
         for seed, seed_grads in enumerate(grads):
             drop_frozen_(self.config.freeze, self.arch.buffers, seed_grads)
+            if self.coupling is not None:
+                self.coupling.drop_(seed_grads)
             if self.config.decoder_norm == "projected":
                 seed_grads["W_dec"] = across(seed_grads["W_dec"], state.parameters["W_dec"][seed])
         self._update(state, grads, lr)
@@ -140,3 +142,5 @@ class ReferenceEngine:
         self.arch.after_step_(self.config, parameters, codes)
         if self.config.freeze == "soft_decoder":
             hold_near_start_(state.parameters["W_dec"][seed], torch.from_numpy(state.snapshots[0][seed]))
+        if self.coupling is not None:
+            self.coupling.hold_({name: t[seed] for name, t in state.parameters.items()})
