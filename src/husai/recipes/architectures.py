@@ -108,7 +108,7 @@ def study() -> Survey:
         title="a planted dictionary: 32 true features in 16 dimensions, 3 active",
         source=PlantedSource(planted=PlantedConfig(d_in=16, n_features=32, n_active=3, n_rows=20_000)),
         arms=single_hook(32, PLANTED_L0),
-        training=TrainingConfig(steps=2000, batch=512, lr=3e-3, decay=0.5),
+        training=TrainingConfig(steps=4000, batch=512, lr=1e-2, decay=0.5),
         max_steps=4000,
         controls=Controls(random_models=0),
     )

@@ -16,6 +16,8 @@ pre-activations: a pursuit has none.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn.functional import embedding
@@ -68,8 +70,28 @@ def by_products(x_BD: Tensor, look_FD: Tensor, take_FD: Tensor, k: int) -> tuple
     overlaps_BKK = gram_FF.flatten().gather(0, pairs_BKK.flatten()).view(pairs_BKK.shape)
     system_BKK = overlaps_BKK * (before_KK * gave_BK[..., None])
     wanted_BK = product_BF.gather(1, indices_BK) * gave_BK
-    values_BK1 = torch.linalg.solve_triangular(system_BKK, wanted_BK[..., None], upper=False, unitriangular=True)
-    return values_BK1.squeeze(-1), indices_BK
+    return _Solved.apply(system_BKK, wanted_BK[..., None]).squeeze(-1), indices_BK
+
+
+class _Solved(torch.autograd.Function):
+    """Solution [B, K, 1] of unit lower triangular systems [B, K, K].
+
+    The gradient is that of torch but for entries that the caller has masked, which torch clears at great cost.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, system_BKK: Tensor, wanted_BK1: Tensor) -> Tensor:
+        """Solve."""
+        values_BK1 = torch.linalg.solve_triangular(system_BKK, wanted_BK1, upper=False, unitriangular=True)
+        ctx.save_for_backward(system_BKK, values_BK1)
+        return values_BK1
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor]:
+        """u = A^-T g for the right side, -u c^T for the system."""
+        system_BKK, values_BK1 = ctx.saved_tensors
+        u_BK1 = torch.linalg.solve_triangular(system_BKK.mT, grads[0], upper=True, unitriangular=True)
+        return -u_BK1 * values_BK1.mT, u_BK1
 
 
 def _chosen(product_BF: Tensor, gram_FF: Tensor, k: int) -> tuple[Tensor, Tensor]:
