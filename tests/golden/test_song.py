@@ -1,0 +1,90 @@
+"""The golden row of Song et al. (2505.20254), recovery and consistency, through the same nodes as any study.
+
+Planted d = 16, 32 unit-norm Gaussian features, 3 active, coefficients abs(N(0, 1)), 50,000 rows; F = 32; Adam 1e-4
+without decay, 30,000 steps of 2048 rows, 5 seeds; element-mean MSE + .01 sum |f|, unweighted, decoder norms free.
+
+The source trains on rows x as they are, husai on z = c (x - mean), c = 2.398 here. In the units of z the MSE is c^2
+times that of x and a code c times, so the source's objective, times c^2, is MSE + .01 c sum |f|: its .01 is .024 here.
+Trained on x itself, without any scaling (by the trainer alone), it came out the same: ReLU .57 to .61 between seeds,
+TopK .93 with tied encoders.
+
+What the source reports is at the upper end of what is found here. Between seeds, over planted dictionaries 0, 1 and 2
+(not all settings on all), encoders that start tied or drawn apart, b_dec read or not: TopK .90 to .93 (expected .95 +-
+.02), ReLU .55 to .61 (expected .61 +- .03) with an L0 of 15.6 to 16.7 (expected 15). With torch's own initialisation of
+linear layers TopK had .87 and ReLU .58. The reason was not found. A TopK seed misses a few features or none (.86 to .99
+to the truth), so that the mean over five is uncertain by more than .02: what is asked here is that the 95 % interval
+over seeds meets the source's band, on dictionary 0, and that the mean is within .07 of its middle. Measured, in 2 + 2.5
+minutes on one core: TopK .910 between (.874 to .946), .938 to the truth, EV .919; ReLU .578 (.549 to .608), .607, EV
+.998, L0 16.0. The encoders are drawn apart, which the source does not say; tied ones are .01 to .02 lower for ReLU.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from husai.activations.source import PlantedSource
+from husai.saes.config import AnySAEConfig, ReluL1Config, TopKConfig
+from husai.store.index import Results
+from husai.store.record import Measurement, RunRecord
+from husai.studies.executors.worker import compute
+from husai.studies.node import work_of
+from husai.studies.plan import activations_nodes, measure_node, stack_node
+from husai.tasks.planted import PlantedConfig
+from husai.training.config import TrainingConfig
+
+SOURCE = PlantedSource(planted=PlantedConfig(d_in=16, n_features=32, n_active=3, n_rows=50_000))
+STEPS = 30_000
+TRAINING = TrainingConfig(steps=STEPS, batch=2048, lr=1e-4, decay=0, held_out=0)
+FACTOR = 2.398  # of the scaling
+WEIGHT = round(0.01 * FACTOR, 3)
+TOPK = TopKConfig(d_sae=32, k=3, song_l1=WEIGHT, decoder_norm="free", tied_init=False)
+RELU = ReluL1Config(d_sae=32, song_l1=WEIGHT, decoder_norm="free", tied_init=False)
+
+
+def measured(config: AnySAEConfig, root: Path) -> RunRecord:
+    """Train five seeds and measure them."""
+    (data,) = activations_nodes(SOURCE, 0)
+    stack = stack_node(config, TRAINING, STEPS, tuple(range(5)), 0, data, config.kind)
+    measure = measure_node(stack, data, 0, f"measure {config.kind}")
+    records = [compute(work_of(node, Results(root)), root) for node in (data, stack, measure)]
+    assert records[1].get("scale_factor").value == pytest.approx(FACTOR, abs=1e-3)
+    return records[-1]
+
+
+def value(m: Measurement) -> float:
+    assert m.value is not None, m.name
+    return m.value
+
+
+def meets(m: Measurement, low: float, high: float) -> bool:
+    """Whether the interval over seeds and a band have a number in common."""
+    assert m.interval is not None and m.interval.low is not None and m.interval.high is not None
+    assert m.interval.high - m.interval.low < 0.2, f"{m.name} is too uncertain to be compared: {m.interval}"
+    return m.interval.low <= high and m.interval.high >= low
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("config", "between", "to_truth", "ev", "l0"),
+    [(TOPK, (0.93, 0.97), (0.94, 0.99), 0.92, (3.0, 0.05)), (RELU, (0.58, 0.64), (0.60, 0.65), 0.997, (15.0, 1.5))],
+    ids=["topk", "relu_l1"],
+)
+def test_song(
+    config: AnySAEConfig,
+    between: tuple[float, float],
+    to_truth: tuple[float, float],
+    ev: float,
+    l0: tuple[float, float],
+    tmp_path: Path,
+) -> None:
+    found = measured(config, tmp_path)
+    agreement, truth = found.get("mcc_signed", population="all"), found.get("mcc_to_truth")
+    assert meets(agreement, *between), agreement
+    assert meets(truth, *to_truth), truth
+    assert value(agreement) == pytest.approx(sum(between) / 2, abs=0.07)
+    assert value(truth) == pytest.approx(sum(to_truth) / 2, abs=0.07)
+    assert value(found.get("explained_variance")) == pytest.approx(ev, abs=0.01)
+    assert value(found.get("l0")) == pytest.approx(l0[0], abs=l0[1])
+    assert value(found.get("mcc_signed.floor", population="all")) == pytest.approx(0.453, abs=0.003)
