@@ -32,7 +32,7 @@ from husai.tasks.modular import ModularConfig
 from husai.tasks.planted import PlantedConfig
 from husai.training.config import TrainingConfig
 
-TARGET_L0, PLANTED_L0, HOOKED_K = (4, 8, 32), (2, 3, 6), 8
+TARGET_L0, PLANTED_L0, HOOKED_K = (4, 8, 32), (2, 3, 6), 4
 MODEL = TransformerConfig(n_layers=1, d_model=128, n_heads=4, d_mlp=512)
 
 
@@ -94,22 +94,22 @@ def grokked(hook_name: str, *more_hooks: str) -> CapturedSource:
 
 def study() -> Survey:
     """The grokked model of the quickstart and a planted dictionary where the truth is known."""
-    training = TrainingConfig(steps=1600, batch=448, lr=1.1e-2, eps=3e-2, decay=0.5)
+    training = TrainingConfig(steps=1200, batch=448, lr=1.1e-2, eps=3e-2, decay=0.5)
     target = Setting(
         name="target",
         title="a one-layer transformer that has grokked addition modulo 113",
         source=grokked("blocks.0.hook_resid_post"),
         arms=single_hook(128, TARGET_L0),
         training=training,
-        max_steps=1600,
+        max_steps=1200,
     )
     planted = Setting(
         name="planted",
         title="a planted dictionary: 32 true features in 16 dimensions, 3 active",
         source=PlantedSource(planted=PlantedConfig(d_in=16, n_features=32, n_active=3, n_rows=20_000)),
         arms=single_hook(32, PLANTED_L0),
-        training=TrainingConfig(steps=4000, batch=512, lr=1e-2, decay=0.5),
-        max_steps=4000,
+        training=TrainingConfig(steps=3000, batch=512, lr=1e-2, decay=0.5),
+        max_steps=3000,
         controls=Controls(random_models=0),
     )
     mlp = Setting(
@@ -118,7 +118,7 @@ def study() -> Survey:
         source=grokked("blocks.0.hook_resid_mid", "blocks.0.hook_mlp_out"),
         arms=transcoders(128, HOOKED_K),
         training=training,
-        max_steps=1600,
+        max_steps=1200,
         ranked=False,
     )
     layers = Setting(
@@ -127,7 +127,7 @@ def study() -> Survey:
         source=grokked("blocks.0.hook_resid_mid", "blocks.0.hook_resid_post"),
         arms=(SurveyArm(name=f"route-{HOOKED_K}", sae=RouteConfig(d_sae=128, k=HOOKED_K, aux_k=32)),),
         training=training,
-        max_steps=1600,
+        max_steps=1200,
         ranked=False,
     )
     return Survey(
