@@ -17,6 +17,7 @@ from husai.models.config import PretrainConfig, TransformerConfig
 from husai.saes.config import AnySAEConfig, ReluL1Config, SupervisedConfig, TopKConfig
 from husai.saes.formats.load import load_named
 from husai.saes.stack import load_stack
+from husai.store.audit import audit
 from husai.store.index import Results
 from husai.store.layout import read_record
 from husai.store.record import RunRecord
@@ -28,9 +29,10 @@ from husai.studies.gaussian_null import NullRequest, check_request
 from husai.studies.node import Node, folder_of, work_of
 from husai.studies.nodes.rows import open_rows
 from husai.studies.plan import GAUSSIAN, GAUSSIAN_2, TARGET, activations_nodes, measure_node, plan, stack_node
-from husai.studies.study import Arm, Study
+from husai.studies.study import Arm, Controls, Study
 from husai.studies.survey import Setting, Survey, SurveyArm
 from husai.studies.survey_plan import first_budgets, survey_plan
+from husai.studies.survey_run import SurveyRun
 from husai.tasks.modular import ModularConfig
 from husai.tasks.planted import PlantedConfig
 from husai.training.config import TrainingConfig
@@ -364,3 +366,24 @@ class Heard:
 
     def log(self, level: str, message: str) -> None:
         self.lines.append(message)
+
+
+@pytest.mark.usefixtures("in_process")
+def test_a_survey_with_heads_to_its_page(tmp_path: Path) -> None:
+    arms = tuple(SurveyArm(name=f"w{weight:g}", sae=largest(weight), l0=3) for weight in (0.0, 0.5))
+    setting = Setting(
+        name="planted", title="labels", source=PLANTED, arms=arms, training=TRAINING, max_steps=40,
+        controls=Controls(random_models=0),
+    )  # fmt: skip
+    folder, record = SurveyRun(
+        Survey(name="heads", question="what do labels do?", settings=(setting,)), tmp_path
+    ).start()
+    page = (folder / "report.html").read_text()
+    for arm in ("w0", "w0.5"):
+        where = {"setting": "planted", "arm": arm, "source": "target"}
+        for name in ("head_accuracy", "head_accuracy.majority"):
+            found = record.get(name, **where)
+            assert found.value is not None and f"#{found.key}" in page.replace("&amp;", "&")
+    assert "Labels read off the codes" in page
+    assert any("carry no label" in text for text in record.facts["warnings"])
+    assert audit(tmp_path).findings == []

@@ -24,6 +24,7 @@ from husai.saes.config import (
     JacobianConfig,
     JumpReluConfig,
     ReluL1Config,
+    SupervisedConfig,
     SwitchConfig,
     TopKConfig,
 )
@@ -122,6 +123,13 @@ def test_the_term_is_the_sum_and_the_mean_is_d_sae_times_less(config: Any, name:
     assert "sum over latents" in " ".join(penalties(config).values()) or "number of latents" in penalties(config).get(
         "l0_coefficient", ""
     )
+
+
+def test_the_weight_of_a_head_has_words_too() -> None:
+    def words(weight: float) -> dict[str, str]:
+        return penalties(TopKConfig(supervised=SupervisedConfig(weight=weight, classes=3)))
+
+    assert "cross entropy" in words(0.1)["supervised"] and "supervised" not in words(0.0)
 
 
 def test_a_target_of_l0_is_a_sum_too() -> None:

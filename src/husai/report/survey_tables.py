@@ -143,6 +143,19 @@ def truth(table: Comparison) -> Table:
     return Table(f"truth-{table.number}", "Between seeds, and to the truth", columns, rows, "no truth is known")
 
 
+def heads(table: Comparison) -> Table:
+    """What heads read off the codes, beside what that costs; no rows where no arm has a head."""
+    columns = [Column("arm", text=True), Column("head's accuracy"), Column("on rows that the task holds out")]
+    columns += [Column("a constant answer"), Column("explained variance"), Column("stability")]
+    names = ("head_accuracy", "head_accuracy.task_held_out", "head_accuracy.majority", "explained_variance")
+    rows: list[list[Cell]] = []
+    for arm in table.ordered:
+        found = [*(arm.on_source(name) for name in names), arm.on_source(STATISTIC, population="alive")]
+        if found[0] is not None:
+            rows.append([arm_name(arm), *(cell(m, arm.view.id, with_interval) for m in found)])
+    return Table(f"heads-{table.number}", "Labels read off the codes", columns, rows, "no arm has a head")
+
+
 def saes(view: SurveyView, setting: int) -> Table:
     """The SAE of every arm as it was trained, with the value that a search has found for its L0."""
     columns = [Column(head, text=True) for head in ("arm", "architecture", "engine", "why this engine", "fields")]

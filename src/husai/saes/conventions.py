@@ -40,4 +40,6 @@ def penalties(config: AnySAEConfig) -> dict[str, str]:
     if not values.get("aux_k"):
         values["aux_coefficient"] = 0.0
     words = {name: OWN.get((config.kind, name), SHARED.get(name, "")) for name, value in values.items() if value}
+    if config.supervised is not None and config.supervised.weight:
+        words["supervised"] = f"times V times the mean over labelled rows of the cross entropy in nats, {BESIDE}"
     return {name: text for name, text in words.items() if text}

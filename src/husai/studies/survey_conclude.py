@@ -24,7 +24,10 @@ from husai.studies.survey_plan import SurveyPlan
 from husai.studies.survey_words import answer, comparisons, truth
 
 TRUTH = ("mcc_to_truth", "mcc_to_truth_attainable", "matched_to_truth")
-COPIED = ("explained_variance", "mse", "l0", "dead_share", "alive", "cosine_to_init", "own_nearest_neighbour", *TRUTH)
+HEAD = ("head_accuracy", "head_accuracy.task_held_out", "head_accuracy.majority")
+COPIED = (
+    "explained_variance", "mse", "l0", "dead_share", "alive", "cosine_to_init", "own_nearest_neighbour", *TRUTH, *HEAD,
+)  # fmt: skip
 Key = tuple[str, str]  # setting and arm
 
 
