@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import torch
 
@@ -81,6 +81,26 @@ def _name(config: Any) -> str:
 
 
 OPTIONS = _options()
+HOOKED = ("transcoder", "skip_transcoder", "route", "jsae")  # rows hold several hooks
+OWN: dict[str, dict[str, Any]] = {
+    "pca": {"d_sae": 5},
+    "archetypal": {"n_centroids": 17},
+    "expert_topk": {"active_experts": 2},
+    "global_mask": {"active_experts": 2},
+    "route": {"layers": 2},
+    "jsae": {"d_mlp": 7},
+}
+
+
+def of_every_kind(d_sae: int, k: int, *left_out: str, **options: object) -> list[AnySAEConfig]:
+    """One config of every kind but those left out; each takes of the options what it has."""
+    made = []
+    for kind in get_args(AnySAEConfig):
+        name = kind.model_fields["kind"].default
+        asked = {"d_sae": d_sae, "k": k} | options | OWN.get(name, {})
+        if name not in left_out:
+            made.append(kind(**{field: value for field, value in asked.items() if field in kind.model_fields}))
+    return made
 
 
 def random_sae(name: str, seed: int = 0) -> SAE:

@@ -7,16 +7,12 @@ import torch
 
 from husai.errors import UserError
 from husai.saes.config import (
-    AbsTopKConfig,
     AlignedConfig,
     AnySAEConfig,
     ArchetypalConfig,
     BatchTopKConfig,
-    ExpertTopKConfig,
     GatedConfig,
     GBAConfig,
-    GlobalMaskConfig,
-    HierarchicalTopKConfig,
     JumpReluConfig,
     LinearConfig,
     MatchingPursuitConfig,
@@ -24,32 +20,14 @@ from husai.saes.config import (
     PCAConfig,
     RandomConfig,
     ReluL1Config,
-    SwitchConfig,
     TopKConfig,
 )
 from husai.saes.registry import architecture
 from husai.saes.sae import SAE
+from our_saes import HOOKED, of_every_kind
 
 X = 3 + 2 * torch.randn(40, 8, generator=torch.Generator().manual_seed(1))
-CONFIGS: list[AnySAEConfig] = [
-    TopKConfig(d_sae=20, k=3),
-    ReluL1Config(d_sae=20),
-    JumpReluConfig(d_sae=20),
-    AbsTopKConfig(d_sae=20, k=3),
-    BatchTopKConfig(d_sae=20, k=3),
-    MatryoshkaConfig(d_sae=20, k=3),
-    HierarchicalTopKConfig(d_sae=20, k=3),
-    SwitchConfig(d_sae=20, k=3),
-    ExpertTopKConfig(d_sae=20, k=3, active_experts=2),
-    GlobalMaskConfig(d_sae=20, k=7, active_experts=2),
-    GatedConfig(d_sae=20),
-    GBAConfig(d_sae=20),
-    ArchetypalConfig(d_sae=20, k=3, n_centroids=30),
-    AlignedConfig(d_sae=20, k=3),
-    LinearConfig(d_sae=20),
-    PCAConfig(d_sae=5),
-    RandomConfig(d_sae=20, k=3),
-]
+CONFIGS: list[AnySAEConfig] = of_every_kind(20, 3, "matching_pursuit", *HOOKED)
 
 
 def made(config: AnySAEConfig) -> SAE:

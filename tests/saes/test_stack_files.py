@@ -10,24 +10,13 @@ import torch
 
 from husai.errors import Refused, UserError
 from husai.saes.config import (
-    AbsTopKConfig,
-    AlignedConfig,
     AnySAEConfig,
     ArchetypalConfig,
-    BatchTopKConfig,
     ExpertTopKConfig,
-    GatedConfig,
-    GBAConfig,
     GlobalMaskConfig,
     HierarchicalTopKConfig,
-    JumpReluConfig,
-    LinearConfig,
-    MatchingPursuitConfig,
     MatryoshkaConfig,
-    PCAConfig,
-    RandomConfig,
     ReluL1Config,
-    SwitchConfig,
     TopKConfig,
 )
 from husai.saes.config.sizes import check_sizes
@@ -38,26 +27,15 @@ from husai.seeds import Role
 from husai.store.tensors import load_arrays, read_metadata, save_arrays
 from husai.training.config import TrainingConfig
 from husai.training.state import start
+from our_saes import HOOKED, of_every_kind
 
 CONFIGS: list[AnySAEConfig] = [
-    TopKConfig(d_sae=20, k=3),
+    *of_every_kind(20, 3, *HOOKED),
     ReluL1Config(d_sae=20, l1=0.2, decoder_norm="free"),
-    JumpReluConfig(d_sae=20),
-    SwitchConfig(d_sae=20, k=3),
     ExpertTopKConfig(d_sae=20, k=3, experts=5, active_experts=2, aux_k=4, entropy=-0.1),
     GlobalMaskConfig(d_sae=20, k=7, active_experts=2, subtract_b_dec=False),
-    AbsTopKConfig(d_sae=20, k=3),
-    BatchTopKConfig(d_sae=20, k=3),
     MatryoshkaConfig(d_sae=20, k=3, prefixes=(4, 20)),
     HierarchicalTopKConfig(d_sae=20, k=3, levels=(1,)),
-    MatchingPursuitConfig(d_sae=20, k=3),
-    GatedConfig(d_sae=20),
-    GBAConfig(d_sae=20),
-    ArchetypalConfig(d_sae=20, k=3, n_centroids=12),
-    AlignedConfig(d_sae=20, k=3),
-    LinearConfig(d_sae=20),
-    PCAConfig(d_sae=5),
-    RandomConfig(d_sae=20, k=3),
 ]
 
 

@@ -13,31 +13,7 @@ from husai import events
 from husai.errors import UserError
 from husai.saes.architecture import Batch, Terms
 from husai.saes.codes import Codes
-from husai.saes.config import (
-    AbsTopKConfig,
-    AlignedConfig,
-    AnySAEConfig,
-    ArchetypalConfig,
-    BatchTopKConfig,
-    ExpertTopKConfig,
-    GatedConfig,
-    GBAConfig,
-    GlobalMaskConfig,
-    HierarchicalTopKConfig,
-    JacobianConfig,
-    JumpReluConfig,
-    LinearConfig,
-    MatchingPursuitConfig,
-    MatryoshkaConfig,
-    PCAConfig,
-    RandomConfig,
-    ReluL1Config,
-    RouteConfig,
-    SkipTranscoderConfig,
-    SwitchConfig,
-    TopKConfig,
-    TranscoderConfig,
-)
+from husai.saes.config import AnySAEConfig, JacobianConfig, PCAConfig, RandomConfig, TopKConfig
 from husai.saes.formats.convert import convert
 from husai.saes.formats.load import load_named
 from husai.saes.objective import loss_terms
@@ -47,30 +23,13 @@ from husai.saes.sae import SAE
 from husai.saes.stack import SAEStack, load_stack
 from husai.saes.supervised import HEAD
 from husai.store.tensors import load_arrays, read_metadata, save_arrays
+from our_saes import of_every_kind
 
 D, F, C, B = 8, 24, 5, 60
 HEADED = {"supervised": {"weight": 0.7, "classes": C}}
 CONFIGS: list[AnySAEConfig] = [
-    TopKConfig(d_sae=F, k=3, **HEADED),
+    *of_every_kind(F, 3, "pca", "random", "jsae", bandwidth=0.1, **HEADED),
     TopKConfig(d_sae=F, k=3, song_l1=0.1, **HEADED),
-    AbsTopKConfig(d_sae=F, k=3, **HEADED),
-    BatchTopKConfig(d_sae=F, k=3, **HEADED),
-    MatryoshkaConfig(d_sae=F, k=3, **HEADED),
-    HierarchicalTopKConfig(d_sae=F, k=3, **HEADED),
-    MatchingPursuitConfig(d_sae=F, k=3, **HEADED),
-    ReluL1Config(d_sae=F, **HEADED),
-    JumpReluConfig(d_sae=F, bandwidth=0.1, **HEADED),
-    GatedConfig(d_sae=F, **HEADED),
-    GBAConfig(d_sae=F, **HEADED),
-    ArchetypalConfig(d_sae=F, k=3, n_centroids=17, **HEADED),
-    AlignedConfig(d_sae=F, k=3, **HEADED),
-    LinearConfig(d_sae=F, **HEADED),
-    SwitchConfig(d_sae=F, k=3, **HEADED),
-    ExpertTopKConfig(d_sae=F, k=3, active_experts=2, **HEADED),
-    GlobalMaskConfig(d_sae=F, k=4, **HEADED),
-    TranscoderConfig(d_sae=F, k=3, **HEADED),
-    SkipTranscoderConfig(d_sae=F, k=3, **HEADED),
-    RouteConfig(d_sae=F, k=3, layers=2, **HEADED),
 ]
 GENERATOR = torch.Generator().manual_seed(3)
 X = torch.randn(B, D, generator=GENERATOR, dtype=torch.float64)

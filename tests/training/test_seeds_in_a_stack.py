@@ -15,58 +15,25 @@ from husai import events
 from husai.activations.stream import Batches, Feed
 from husai.errors import Interrupted, UserError
 from husai.saes.config import (
-    AbsTopKConfig,
     AlignedConfig,
     AnySAEConfig,
-    ArchetypalConfig,
     BatchTopKConfig,
-    ExpertTopKConfig,
-    GatedConfig,
-    GBAConfig,
-    GlobalMaskConfig,
-    HierarchicalTopKConfig,
-    JumpReluConfig,
-    LinearConfig,
-    MatchingPursuitConfig,
-    MatryoshkaConfig,
-    PCAConfig,
-    RandomConfig,
     ReluL1Config,
-    RouteConfig,
     SkipTranscoderConfig,
-    SwitchConfig,
     TopKConfig,
-    TranscoderConfig,
 )
 from husai.seeds import Role
 from husai.training.config import TrainingConfig
 from husai.training.schedules import is_snapshot, learning_rate, trunk_end
 from husai.training.state import TrainState, load_state
 from husai.training.trainer import TRUNK, Job, Trained, train
+from our_saes import of_every_kind
 
 X = np.random.default_rng(0).normal(size=(300, 10)).astype(np.float32)
 CONFIGS: list[AnySAEConfig] = [
-    TopKConfig(d_sae=23, k=3, aux_k=5, dead_after=200),
-    ReluL1Config(d_sae=23, l1=0.1),
-    JumpReluConfig(d_sae=23, bandwidth=0.1),
-    AbsTopKConfig(d_sae=23, k=3, aux_k=5, dead_after=200),
-    BatchTopKConfig(d_sae=23, k=3, aux_k=5, dead_after=200, threshold_momentum=0.9),
-    MatryoshkaConfig(d_sae=23, k=3, aux_k=5, dead_after=200),
-    HierarchicalTopKConfig(d_sae=23, k=3, aux_k=5, dead_after=200),
-    MatchingPursuitConfig(d_sae=23, k=3),
-    GatedConfig(d_sae=23, l1=0.1),
-    GBAConfig(d_sae=23, window=100),
-    ArchetypalConfig(d_sae=23, k=3, n_centroids=17, aux_k=5, dead_after=200),
-    AlignedConfig(d_sae=23, k=3),
-    LinearConfig(d_sae=7),
-    PCAConfig(d_sae=7),
-    RandomConfig(d_sae=23, k=3),
-    SwitchConfig(d_sae=24, k=3, aux_k=5, dead_after=200),
-    ExpertTopKConfig(d_sae=24, k=3, active_experts=2),
-    GlobalMaskConfig(d_sae=24, k=4),
-    TranscoderConfig(d_sae=23, k=3, aux_k=5, dead_after=200),
+    *of_every_kind(24, 3, "jsae", aux_k=5, dead_after=200, bandwidth=0.1, l1=0.1, window=100, threshold_momentum=0.9),
+    *(kind(d_sae=23, k=3) for kind in (TopKConfig, BatchTopKConfig, AlignedConfig)),
     SkipTranscoderConfig(d_sae=23, k=3, d_out=4),
-    RouteConfig(d_sae=23, k=3, layers=2),
 ]
 
 
@@ -154,7 +121,7 @@ def test_a_checkpoint_of_something_else_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_diverging_run_says_what_to_do(tmp_path: Path) -> None:
-    bad = job(CONFIGS[1], (0,), 200, lr=1e38)
+    bad = job(ReluL1Config(d_sae=23, l1=0.1), (0,), 200, lr=1e38)
     with pytest.raises(UserError, match=r"not finite.*training.lr="):
         train(bad, tmp_path)
 
