@@ -134,6 +134,10 @@ def study() -> Survey:
         name="architectures",
         question="Does the architecture change which features come back, at matched L0 and beyond trained controls?",
         settings=(target, planted, mlp, layers),
+        remarks=(
+            "the L0 of a JSAE counts both of its SAEs, its explained variance is that of both hooks together",
+            "what a RouteSAE reconstructs, and is judged by, is the layer that it picks, times the router's probability",
+        ),
     )
 
 
