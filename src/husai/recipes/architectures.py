@@ -136,7 +136,7 @@ def study() -> Survey:
         settings=(target, planted, mlp, layers),
         remarks=(
             "the L0 of a JSAE counts both of its SAEs, its explained variance is that of both hooks together",
-            "what a RouteSAE reconstructs, and is judged by, is the layer that it picks, times the router's probability",
+            "a RouteSAE reconstructs, and is judged by, the layer that it picks times the router's probability",
         ),
     )
 
