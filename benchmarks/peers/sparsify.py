@@ -12,6 +12,7 @@ both are tried. `fit` allows TF32 products process-wide; here they are allowed w
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -40,6 +41,8 @@ class Sparsify:
 
     def make(self, size: Size, seed: int, device: str, setting: str) -> Step:
         """See the module."""
+        if device == "cpu":  # its Triton kernel needs a GPU, and is taken wherever triton can be imported
+            os.environ.setdefault("SPARSIFY_DISABLE_TRITON", "1")
         from sparsify import SparseCoder, SparseCoderConfig
 
         torch.manual_seed(seed)
