@@ -11,6 +11,7 @@ from husai import events
 from husai.activations.cache import ActivationCache
 from husai.activations.capture import capture, chosen_positions
 from husai.activations.manifest import MANIFEST
+from husai.activations.guards import describe_rows
 from husai.activations.scaling import Scaling
 from husai.errors import Interrupted, UserError
 from husai.models.config import TransformerConfig
@@ -170,6 +171,7 @@ def test_several_hooks_stand_side_by_side_each_with_its_own_scale(model, task, t
     cache = capture(model, task, hooks, tmp_path / "c", batch=50, shard_rows=33)
     alone = [capture(model, task, hook, tmp_path / hook, batch=50) for hook in hooks]
     assert cache.manifest.widths == (16, 16) and cache.manifest.origin.hook_name == hooks[0]
+    assert " and ".join(hooks) in describe_rows(cache.manifest)
     assert np.array_equal(cache.to_array(), np.concatenate([one.to_array() for one in alone], axis=1))
     assert cache.manifest.hook_variances == pytest.approx([one.manifest.variance for one in alone])
     scaled, expected = Scaling.of(cache).apply(cache.to_array()), [Scaling.of(c).apply(c.to_array()) for c in alone]

@@ -120,7 +120,7 @@ def test_tables_rank_those_that_take_part_and_say_why_others_do_not(page: str) -
         "one arm alone has a rank in the record, and nobody to beat"
     )
     assert "unmatched: L0 on target is 5 where 4 was requested ; unmatched: L0 on gaussian" in text
-    assert "undertrained on target ; undertrained on gaussian ; undertrained on random_model" in text
+    assert "undertrained on target, gaussian, random_model" in text
     assert "this table compares nothing: its arms read different hooks" in text_of(page, "setting-2")
     assert " of 2 ," not in text_of(page, "setting-2")
 

@@ -71,7 +71,8 @@ def describe_rows(manifest: Manifest) -> str:
     """What the rows are, in one honest sentence: an embedding table is not called a layer."""
     origin, what = manifest.origin, manifest.origin.description
     if manifest.tokens is not None and origin.hook_name:
-        hook, place = origin.hook_name, f"positions {origin.positions}" if origin.positions else "all positions"
+        hook = " and ".join(each.hook_name for each in origin.hooks) or origin.hook_name
+        place = f"positions {origin.positions}" if origin.positions else "all positions"
         table = "token embedding table" if "embed" in hook else "a table with one row per token"
         what = {
             "token": f"{table} read at {hook}: rows depend on the token alone",

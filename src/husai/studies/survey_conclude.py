@@ -60,8 +60,8 @@ class _Judged:
             if not matched:
                 got = self.evidence.mean("l0", group)
                 found.append(f"unmatched: L0 on {group} is {got:.4g} where {arm.l0:g} was requested")
-        found += [f"undertrained on {group}" for group, c in self.trained.items() if not c.converged]
-        return found
+        early = [group for group, c in self.trained.items() if not c.converged]
+        return [*found, *([f"undertrained on {', '.join(early)}"] if early else [])]
 
 
 def conclude_survey(
