@@ -10,8 +10,8 @@ from torch import nn
 from husai import events
 from husai.activations.cache import ActivationCache
 from husai.activations.capture import capture, chosen_positions
-from husai.activations.manifest import MANIFEST
 from husai.activations.guards import describe_rows
+from husai.activations.manifest import MANIFEST
 from husai.activations.scaling import Scaling
 from husai.errors import Interrupted, UserError
 from husai.models.config import TransformerConfig
