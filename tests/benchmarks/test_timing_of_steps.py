@@ -77,8 +77,8 @@ def test_a_step_of_husai_trains_with_auxk_on_and_nobody_dead(monkeypatch: pytest
     seen: list[tuple[int, int]] = []
     objective = reference.ReferenceEngine._gradients
 
-    def spy(self, state, seed, x_BD):
-        terms, grads, codes = objective(self, state, seed, x_BD)
+    def spy(self, *work):
+        terms, grads, codes = objective(self, *work)
         seen.append((self.config.aux_k, len(terms)))
         return terms, grads, codes
 
