@@ -8,14 +8,14 @@ times that of x and a code c times, so the source's objective, times c^2, is MSE
 Trained on x itself, without any scaling (by the trainer alone), it came out the same: ReLU .57 to .61 between seeds,
 TopK .93 with tied encoders.
 
-What the source reports is at the upper end of what is found here. Between seeds, over planted dictionaries 0, 1 and 2
-(not all settings on all), encoders that start tied or drawn apart, b_dec read or not: TopK .90 to .93 (expected .95 +-
-.02), ReLU .55 to .61 (expected .61 +- .03) with an L0 of 15.6 to 16.7 (expected 15). With torch's own initialisation of
-linear layers TopK had .87 and ReLU .58. The reason was not found. A TopK seed misses a few features or none (.86 to .99
-to the truth), so that the mean over five is uncertain by more than .02: what is asked here is that the 95 % interval
-over seeds meets the source's band, on dictionary 0, and that the mean is within .07 of its middle. Measured, in 2 + 2.5
-minutes on one core: TopK .910 between (.874 to .946), .938 to the truth, EV .919; ReLU .578 (.549 to .608), .607, EV
-.998, L0 16.0. The encoders are drawn apart, which the source does not say; tied ones are .01 to .02 lower for ReLU.
+The source's SAE is a plain one, f = relu(W_enc x + b_enc) and x_hat = f W_dec + b_dec, with both drawn apart: b_dec
+is not taken off x, and starts are not tied. In 4.5 minutes on one core: TopK .920 between seeds (expected .95 +-
+.02), .948 to the truth, EV .922; ReLU .581, .613, EV .997, L0 16.0 (expected 15). All but two are in the bands. A
+TopK seed misses a few features or none (.86 to .99 to the truth), so that the mean over five is uncertain by more
+than .02: what is asked here is that the 95 % interval over seeds meets the band and that the mean is within .05 of
+its middle. Over planted dictionaries 0, 1 and 2, tied starts and b_dec taken off (not all settings on all) TopK had
+.90 to .93, ReLU .55 to .59; with torch's own initialisation of linear layers .87 and .58. What lifts TopK to .95 was
+not found.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ STEPS = 30_000
 TRAINING = TrainingConfig(steps=STEPS, batch=2048, lr=1e-4, decay=0, held_out=0)
 FACTOR = 2.398  # of the scaling
 WEIGHT = round(0.01 * FACTOR, 3)
-TOPK = TopKConfig(d_sae=32, k=3, song_l1=WEIGHT, decoder_norm="free", tied_init=False)
-RELU = ReluL1Config(d_sae=32, song_l1=WEIGHT, decoder_norm="free", tied_init=False)
+TOPK = TopKConfig(d_sae=32, k=3, song_l1=WEIGHT, decoder_norm="free", tied_init=False, subtract_b_dec=False)
+RELU = ReluL1Config(d_sae=32, song_l1=WEIGHT, decoder_norm="free", tied_init=False, subtract_b_dec=False)
 
 
 def measured(config: AnySAEConfig, root: Path) -> RunRecord:
@@ -83,8 +83,8 @@ def test_song(
     agreement, truth = found.get("mcc_signed", population="all"), found.get("mcc_to_truth")
     assert meets(agreement, *between), agreement
     assert meets(truth, *to_truth), truth
-    assert value(agreement) == pytest.approx(sum(between) / 2, abs=0.07)
-    assert value(truth) == pytest.approx(sum(to_truth) / 2, abs=0.07)
+    assert value(agreement) == pytest.approx(sum(between) / 2, abs=0.05)
+    assert value(truth) == pytest.approx(sum(to_truth) / 2, abs=0.05)
     assert value(found.get("explained_variance")) == pytest.approx(ev, abs=0.01)
     assert value(found.get("l0")) == pytest.approx(l0[0], abs=l0[1])
     assert value(found.get("mcc_signed.floor", population="all")) == pytest.approx(0.453, abs=0.003)
