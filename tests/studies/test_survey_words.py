@@ -53,7 +53,7 @@ def test_what_is_not_compared_says_why() -> None:
         "1 arm shown and not compared: no L0 was requested, so they are unmatched"
     )
     found = comparisons(SETTINGS, [arm("x", "another table", setting="b"), arm("y", "another table", setting="b")])
-    assert found[0]["words"] == "2 arms shown and not compared: they read different hooks"
+    assert found[0]["words"] == "2 arms shown and not compared: nothing is ranked here"
     assert not found[0]["ranked"] and answer(found) == "nothing is compared: every arm is shown as it comes"
 
 

@@ -100,17 +100,47 @@ class ExternalSource(Config):
         return f"activations given by the user in {self.path}{key}{mark}"
 
 
+class FolderSource(Config):
+    """A finished folder of `husai capture`; `made_from` is what its record says, where a model was read.
+
+    `synthetic_kinds` names the kinds of rows that may have come from no model; others of that sort are refused.
+    """
+
+    kind: Literal["folder"] = "folder"
+    path: str = Field(min_length=1)
+    made_from: CapturedSource | None = None
+    synthetic_kinds: tuple[Literal["planted", "surrogate", "external"], ...] = ()
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether rows that came from no model are allowed."""
+        return bool(self.synthetic_kinds)
+
+    def describe(self) -> str:
+        """One sentence."""
+        return "activations captured before" if self.made_from is None else self.made_from.describe()
+
+
 class SurrogateSource(Config):
     """Rows that share only some statistics with another source.
 
-    `gaussian`: normal with the same mean and covariance; `shuffled`: each dimension permuted on its own. `draw`
-    numbers independent surrogates of the same source.
+    `gaussian`: normal with the same mean and covariance; `shuffled`: each dimension permuted on its own; `planted`: a
+    known dictionary of `n_features`, `n_active` of them in each row, with the same mean and covariance. `draw` numbers
+    independent surrogates of the same source.
     """
 
     kind: Literal["surrogate"] = "surrogate"
     of: Source
-    how: Literal["gaussian", "shuffled"] = "gaussian"
+    how: Literal["gaussian", "shuffled", "planted"] = "gaussian"
     draw: int = Field(default=0, ge=0)
+    n_features: int | None = Field(default=None, ge=1)
+    n_active: int | None = Field(default=None, ge=1)
+
+    @model_validator(mode="after")
+    def _planted_has_sizes(self) -> Self:
+        if (self.how == "planted") != (self.n_features is not None and self.n_active is not None):
+            raise ValueError("a planted surrogate takes n_features and n_active, and no other surrogate does")
+        return self
 
     @property
     def synthetic(self) -> bool:
@@ -122,12 +152,13 @@ class SurrogateSource(Config):
         what = {
             "gaussian": "Gaussian with the mean and covariance of",
             "shuffled": "each dimension shuffled on its own, of",
+            "planted": f"{self.n_active} of {self.n_features} planted features, with the mean and covariance of",
         }[self.how]
         return f"{what} ({self.of.describe()})"
 
 
 Source = Annotated[
-    CapturedSource | PlantedSource | SurrogateSource | ExternalSource,
+    CapturedSource | PlantedSource | SurrogateSource | ExternalSource | FolderSource,
     Field(discriminator="kind"),
 ]
 SurrogateSource.model_rebuild()

@@ -42,10 +42,12 @@ def check(
     model: str,
     unmatched: tuple[str, ...],
     collapsed: tuple[str, ...],
+    method: bool = True,
 ) -> tuple[Reason, ...]:
     """Every reason against a verdict, the gravest first; empty when the rule may speak.
 
-    Pairs are (alive, all). `positive` and `negative` are what the rule itself said of the two controls of the method.
+    Pairs are (alive, all). `positive` and `negative` are what the rule itself said of the two controls of the method;
+    with `method` False they are not asked for: one of many claims, whose method is checked elsewhere.
     `collapsed` are sentences about arms of the target whose dictionaries collapsed: their agreement means nothing.
     """
     return tuple(
@@ -55,7 +57,7 @@ def check(
         + [Reason("collapsed", text) for text in collapsed]
         + _trained(converged)
         + [Reason("unmatched", f"the arms also differ in {name}") for name in unmatched]
-        + _method(positive, negative)
+        + (_method(positive, negative) if method else [])
         + _signs({"the target": target} | {f"the contrast with {c}": pair for c, pair in controls.items()})
     )
 

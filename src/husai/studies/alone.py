@@ -13,16 +13,14 @@ from husai.activations.guards import require_real
 from husai.activations.manifest import read_manifest
 from husai.activations.source import CapturedSource, ExternalSource, Source
 from husai.config import Config
-from husai.errors import UserError
 from husai.saes.config import SAEConfig, TopKConfig
 from husai.store.index import Results
-from husai.store.layout import is_complete, read_record
 from husai.store.record import RunRecord
 from husai.studies.computing import Computing
 from husai.studies.heads import alone_warning
 from husai.studies.ledger import Ledger
 from husai.studies.node import Node, folder_of
-from husai.studies.plan import REFERENCE_SEEDS, Coupled, activations_nodes, measure_node, stack_node
+from husai.studies.plan import REFERENCE_SEEDS, Coupled, activations_nodes, given_folder, measure_node, stack_node
 from husai.studies.preflight import width
 from husai.studies.seed_folders import SeedJob, write_seed_folders
 from husai.training.config import TrainingConfig
@@ -91,12 +89,7 @@ def given_activations(path: Path, key: str | None, d_in: int | None, root_seed: 
     """
     if path.is_file():
         return activations_nodes(ExternalSource(path=str(path.resolve()), key=key, d_in=d_in), root_seed)[-1]
-    if not path.exists():
-        raise UserError(f"{path} does not exist: give a file of activations, or a folder that husai capture made")
-    if not is_complete(path) or read_record(path).kind != "activations":
-        raise UserError(f"{path} is not a finished folder of activations: give one that husai capture made, or a file")
-    record = read_record(path)
-    return Node("activations", record.name, record.config, fixed_id=record.id, given=path)
+    return given_folder(path)
 
 
 def train_alone(job: TrainJob, activations: Node, root: Path, workers: int) -> tuple[Path, dict[str, RunRecord]]:

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from husai.activations.source import CapturedSource, ExternalSource, Source, SurrogateSource
+from husai.activations.source import CapturedSource, ExternalSource, FolderSource, Source, SurrogateSource
 from husai.errors import UserError
 from husai.models.config import PretrainConfig
 from husai.saes.config import AnySAEConfig
 from husai.store.files import sha256
+from husai.store.layout import is_complete, read_record
 from husai.studies.heads import LEFT_OUT, on_rows
 from husai.studies.node import Node
 from husai.studies.study import Study
@@ -136,7 +137,9 @@ def activations_nodes(source: Source, root: int, title: str = "activations") -> 
         return [model, Node("activations", title, _fields(source, root), {"model": model})]
     if isinstance(source, SurrogateSource):
         of = activations_nodes(source.of, root)
-        return [*of, _surrogate(of[-1], source.how, source.draw, title)]
+        return [*of, _surrogate(of[-1], source, title)]
+    if isinstance(source, FolderSource):
+        return [given_folder(Path(source.path))]
     if isinstance(source, ExternalSource):
         return [_file_node(source, root, title)]
     return [Node("activations", title, _fields(source, root))]
@@ -160,14 +163,29 @@ def _model(source: CapturedSource, pretrain: PretrainConfig, root: int) -> Node:
     return Node("model", f"transformer on {source.task.operation} mod {source.task.p}", {**fields, "root_seed": root})
 
 
-def _surrogate(of: Node, how: str, draw: int, title: str) -> Node:
-    fields = {"source": {"kind": "surrogate", "how": how, "draw": draw}, "root_seed": of.fields["root_seed"]}
-    return Node("activations", title, fields, {"of": of})
+def given_folder(path: Path) -> Node:
+    """Activations that are there already.
+
+    Raises:
+        UserError: not a finished folder of activations.
+    """
+    if not path.exists():
+        raise UserError(f"{path} does not exist: give a file of activations, or a folder that husai capture made")
+    if not is_complete(path) or read_record(path).kind != "activations":
+        raise UserError(f"{path} is not a finished folder of activations: give one that husai capture made, or a file")
+    record = read_record(path)
+    return Node("activations", record.name, record.config, fixed_id=record.id, given=path)
+
+
+def _surrogate(of: Node, source: SurrogateSource, title: str) -> Node:
+    what = source.model_dump(mode="json", exclude={"of"}, exclude_none=True)
+    return Node("activations", title, {"source": what, "root_seed": of.fields["root_seed"]}, {"of": of})
 
 
 def gaussian_node(of: Node, draw: int, title: str) -> Node:
     """Rows of a Gaussian with the mean and covariance of the rows of `of`; `draw` numbers independent ones."""
-    return _surrogate(of, "gaussian", draw, title)
+    fields = {"source": {"kind": "surrogate", "how": "gaussian", "draw": draw}, "root_seed": of.fields["root_seed"]}
+    return Node("activations", title, fields, {"of": of})
 
 
 def _add_stack(made: Plan, source: str, arm: str, sae: AnySAEConfig, steps: int) -> None:

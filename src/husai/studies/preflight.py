@@ -8,11 +8,21 @@ from pathlib import Path
 import torch
 
 from husai.activations.capture import chosen_positions
-from husai.activations.source import CapturedSource, ExternalSource, PlantedSource, Source, SurrogateSource
+from husai.activations.guards import require_real
+from husai.activations.manifest import read_manifest
+from husai.activations.source import (
+    CapturedSource,
+    ExternalSource,
+    FolderSource,
+    PlantedSource,
+    Source,
+    SurrogateSource,
+)
 from husai.errors import UserError
 from husai.models.hooks import capture, find_hook
 from husai.saes.config.sizes import check_sizes
 from husai.statistics.estimate import MIN_UNITS
+from husai.studies.plan import given_folder
 from husai.studies.study import Study
 
 
@@ -53,7 +63,17 @@ def width(source: Source) -> int | None:
         return source.planted.d_in
     if isinstance(source, SurrogateSource):
         return width(source.of)
+    if isinstance(source, FolderSource):
+        return _folder_width(source)
     return _declared_width(source)
+
+
+def _folder_width(source: FolderSource) -> int:
+    given = given_folder(Path(source.path)).given
+    assert given is not None
+    manifest = read_manifest(given / "rows")
+    require_real(manifest, source.synthetic_kinds)
+    return manifest.d_in
 
 
 def _declared_width(source: ExternalSource) -> int | None:

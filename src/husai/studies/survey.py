@@ -6,9 +6,10 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from husai.activations.source import CapturedSource, Source
+from husai.activations.source import CapturedSource, FolderSource, Source
 from husai.config import Config
 from husai.saes.config import SAEConfig
+from husai.studies.claim import Claim, check_claims
 from husai.studies.heads import check_heads
 from husai.studies.study import Controls
 from husai.training.config import TrainingConfig
@@ -38,8 +39,12 @@ class Setting(Config):
     training: TrainingConfig = TrainingConfig()
     max_steps: int = Field(ge=2)
     seeds: int = Field(default=5, ge=2, le=1000)
+    first_seed: int = Field(default=0, ge=0, lt=1000, description="fresh seeds confirm what was selected on others")
     controls: Controls = Controls()
     ranked: bool = Field(default=True, description="false: a table of its own, whose arms are not compared")
+    levels: bool = Field(default=False, description="also: untrained, random and permuted decoders of every arm")
+    projections: bool = Field(default=False, description="also: the decoder projections of every arm (2508.16560)")
+    same_steps: bool = Field(default=False, description="an arm that has not converged doubles the steps of all")
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
@@ -48,7 +53,7 @@ class Setting(Config):
             raise ValueError(f"two arms are called {twice[0]}: give each its own name")
         if self.training.steps % 2 or self.max_steps < self.training.steps:
             raise ValueError("training.steps must be even (convergence compares it with its half) and within max_steps")
-        if isinstance(self.source, CapturedSource) and self.source.pretrain is None:
+        if self.captured is not None and self.captured.pretrain is None:
             raise ValueError("the source of a setting is a trained model; a random-weight model is a control")
         check_heads(self.source, [(arm.name, arm.sae, arm.l0) for arm in self.arms])
         return self
@@ -63,9 +68,18 @@ class Setting(Config):
         return found
 
     @property
+    def captured(self) -> CapturedSource | None:
+        """The model that the source was captured from, where there is one."""
+        return (
+            self.source.made_from
+            if isinstance(self.source, FolderSource)
+            else (self.source if isinstance(self.source, CapturedSource) else None)
+        )
+
+    @property
     def random_models(self) -> int:
         """Random-weight models held against this source."""
-        return self.controls.random_models if isinstance(self.source, CapturedSource) else 0
+        return 0 if self.captured is None else self.controls.random_models
 
 
 class Survey(Config):
@@ -77,6 +91,7 @@ class Survey(Config):
     settings: tuple[Setting, ...] = Field(min_length=1)
     root_seed: int = Field(default=0, ge=0)
     margin: float = Field(default=0.05, gt=0, lt=1)
+    claims: tuple[Claim, ...] = Field(default=(), description="what is to be decided between arms")
     remarks: tuple[str, ...] = ()
 
     @model_validator(mode="after")
@@ -84,4 +99,5 @@ class Survey(Config):
         names = [setting.name for setting in self.settings]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"two settings are called {twice[0]}: give each its own name")
+        check_claims(self.claims, {s.name: {arm.name: arm for arm in s.arms} for s in self.settings})
         return self

@@ -14,6 +14,8 @@ from husai.statistics.intervals import unit_mean
 from husai.statistics.pareto import Standing, standings
 from husai.statistics.wording import what_varied
 from husai.store.record import Measurement, RunRecord
+from husai.studies.claim_verdict import judge_claims
+from husai.studies.claim_words import claim_facts, claim_measurements
 from husai.studies.evidence import STATISTIC
 from husai.studies.heads import left_out
 from husai.studies.measured import measured, single
@@ -53,7 +55,7 @@ class _Judged:
         """Why the arm takes part in no comparison; empty where it does."""
         found, arm = [], self.evidence.arm
         if not self.evidence.setting.ranked:
-            found.append("this table compares nothing: its arms read different hooks")
+            found.append("this table ranks nothing")
         elif arm.l0 is None:
             found.append("unmatched: no L0 was requested")
         for group, matched in self.evidence.matched.items() if arm.l0 is not None else ():
@@ -73,10 +75,14 @@ def conclude_survey(
         for arm in setting.arms:
             evidence = ArmEvidence(plan, setting, arm, folders, records)
             judged[setting.name, arm.name] = _Judged(evidence, evidence.trained(margin), evidence.says(margin))
+    claims = judge_claims(
+        plan, {key: found.evidence for key, found in judged.items()}, {key: f.trained for key, f in judged.items()}
+    )
     made = [m for found in judged.values() for m in _measurements(found)]
+    made += [m for found in claims for m in claim_measurements(found)]
     ranks = {key: where for setting in plan.survey.settings for key, where in _ranks(setting, judged).items()}
     trained = {key: found.trained for key, found in judged.items()}
-    facts = _facts(plan, judged, ranks, records)
+    facts = _facts(plan, judged, ranks, records) | {"claims": [claim_facts(found) for found in claims]}
     return SurveyConclusion(trained, tuple(made), facts | _words(facts, made))
 
 
@@ -101,7 +107,7 @@ def _scope(e: ArmEvidence, **more: str) -> dict[str, str]:
 
 def _measurements(found: _Judged) -> list[Measurement]:
     e = found.evidence
-    return [*_stabilities(e), *_excesses(e), *_copied(e), *_changes(e, found.trained)]
+    return [*_stabilities(e), *_excesses(e), *_copied(e), *_changes(e, found.trained), *_extra(e)]
 
 
 def _stabilities(e: ArmEvidence) -> list[Measurement]:
@@ -154,6 +160,18 @@ def _copied(e: ArmEvidence) -> list[Measurement]:
     return made
 
 
+def _extra(e: ArmEvidence) -> list[Measurement]:
+    """What was asked of the final SAEs only, as far as it has been computed: levels, decoder projections."""
+    made = []
+    for nodes in (e.plan.levels, e.plan.projections):
+        node = nodes.get((e.setting.name, e.arm.name))
+        for m in e.records[node.id].measurements if node is not None and node.id in e.records else ():
+            if "seed" not in m.scope:
+                artefacts = (f"{node.id}:metrics.json",) if node is not None else ()
+                made.append(m.model_copy(update={"scope": _scope(e) | m.scope, "artefacts": artefacts}))
+    return made
+
+
 def _changes(e: ArmEvidence, trained: Mapping[str, Convergence]) -> list[Measurement]:
     """Bound on the change of the statistic, and the change of explained variance, from T/2 to T."""
     made = []
@@ -191,8 +209,7 @@ def _place(where: Standing, rank: int, of: int) -> dict[str, Any]:
 
 def _quality(e: ArmEvidence) -> Estimate | None:
     """Explained variance over seeds."""
-    record = e.records[e.node(TARGET).id]
-    each = [m.value for m in record.measurements if m.name == "explained_variance" and set(m.scope) == {"seed"}]
+    each = e.by_seed("explained_variance")
     return None if None in each else unit_mean([v for v in each if v is not None], unit="seeds")
 
 

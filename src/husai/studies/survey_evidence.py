@@ -75,7 +75,7 @@ class ArmEvidence:
     def stability(self, group: str, population: str = "alive", half: bool = False) -> Estimate | None:
         """M of the arm on a group of sources; None where some pair of seeds has nothing to compare."""
         matrices = [self.matrix(source, population, half) for source in self.members(group)]
-        if any(_incomparable(matrix) for matrix in matrices):
+        if any(incomparable(matrix) for matrix in matrices):
             return None
         return nested_pair_mean(matrices) if group == RANDOM_MODEL else pair_mean(matrices[0])
 
@@ -110,6 +110,11 @@ class ArmEvidence:
         values = [self.records[self.node(s, half).id].get(name).value for s in self.members(group)]
         return float(np.mean([np.nan if v is None else v for v in values]))
 
+    def by_seed(self, name: str) -> list[float | None]:
+        """A measurement of each seed on the source, in the order of the seeds."""
+        record = self.records[self.node(TARGET).id]
+        return [m.value for m in record.measurements if m.name == name and set(m.scope) == {"seed"}]
+
     @cached_property
     def matched(self) -> dict[str, bool]:
         """By group: whether L0 is what was requested, within the tolerance of a match."""
@@ -143,7 +148,8 @@ class ArmEvidence:
         return pair_mean_difference(self.matrix(group), self.matrix(group, half=True))
 
 
-def _incomparable(matrix_SS: np.ndarray) -> bool:
+def incomparable(matrix_SS: np.ndarray) -> bool:
+    """Whether some pair of seeds has nothing to compare."""
     return bool(np.isnan(matrix_SS[~np.eye(len(matrix_SS), dtype=bool)]).any())
 
 

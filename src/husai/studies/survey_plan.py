@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from husai.activations.source import CapturedSource
 from husai.saes.config import AnySAEConfig
+from husai.saes.registry import architecture
 from husai.studies.heads import LEFT_OUT, on_rows
 from husai.studies.node import Node
 from husai.studies.plan import (
@@ -40,17 +40,24 @@ class SurveyPlan:
     calibrations: dict[Place, Node] = field(default_factory=dict)
     stacks: dict[tuple[str, str, str, int], Node] = field(default_factory=dict)
     measures: dict[tuple[str, str, str, int], Node] = field(default_factory=dict)
+    levels: dict[tuple[str, str], Node] = field(default_factory=dict)
+    projections: dict[tuple[str, str], Node] = field(default_factory=dict)
 
     @property
     def nodes(self) -> list[Node]:
-        """All nodes, once each."""
+        """What judging needs, once each."""
         every = [self.before, self.activations, self.calibrations, self.stacks, self.measures]
         return list({node.id: node for nodes in every for node in nodes.values()}.values())
+
+    @property
+    def extra(self) -> list[Node]:
+        """What is asked of the final SAEs only."""
+        return [*self.levels.values(), *self.projections.values()]
 
     def roles(self) -> dict[str, Node]:
         """Every node that the survey's record references, by role."""
         found = {f"before {title}": node for title, node in self.before.items()}
-        for kind in ("activations", "calibrations", "stacks", "measures"):
+        for kind in ("activations", "calibrations", "stacks", "measures", "levels", "projections"):
             nodes: Mapping[tuple[str | int, ...], Node] = getattr(self, kind)
             found |= {f"{kind.removesuffix('s')} {' '.join(map(str, key))}": node for key, node in nodes.items()}
         return found
@@ -74,7 +81,7 @@ def sources_of(setting: Setting) -> list[str]:
 def seeds_of(setting: Setting, source: str) -> tuple[int, ...]:
     """Seed numbers trained on a source; each random-weight model has its own."""
     if source in (TARGET, GAUSSIAN):
-        return tuple(range(setting.seeds))
+        return tuple(range(setting.first_seed, setting.first_seed + setting.seeds))
     first = OWN_SEEDS * (1 + sources_of(setting).index(source) - 2)
     return tuple(range(first, first + setting.controls.seeds_per_random_model))
 
@@ -98,9 +105,9 @@ def _add_activations(made: SurveyPlan, setting: Setting) -> None:
     made.activations[setting.name, TARGET] = target
     made.activations[setting.name, GAUSSIAN] = gaussian_node(target, 0, f"Gaussian twin of {setting.name}")
     for index in range(setting.random_models):
-        assert isinstance(setting.source, CapturedSource)
+        assert setting.captured is not None
         title = f"{setting.name}: activations of random-weight model {index}"
-        (random,) = activations_nodes(setting.source.untrained(index), root, title)
+        (random,) = activations_nodes(setting.captured.untrained(index), root, title)
         made.activations[setting.name, random_model(index)] = random
 
 
@@ -119,6 +126,18 @@ def _add_arm(made: SurveyPlan, setting: Setting, source: str, arm: SurveyArm) ->
         made.stacks[place] = stack
         name, detail = f"measure {setting.name} {source} {arm.name} at {budget} steps", _detail(source, budget, steps)
         made.measures[place] = measure_node(stack, activations, root, name, detail)
+    if source == TARGET and architecture(sae).trained:
+        _add_extra(made, setting, arm.name, made.stacks[setting.name, source, arm.name, steps], activations)
+
+
+def _add_extra(made: SurveyPlan, setting: Setting, arm: str, stack: Node, activations: Node) -> None:
+    fields, parents = {"root_seed": made.survey.root_seed}, {"stack": stack, "activations": activations}
+    for kind, wanted, nodes in (
+        ("levels", setting.levels, made.levels),
+        ("projection", setting.projections, made.projections),
+    ):
+        if wanted:
+            nodes[setting.name, arm] = Node(kind, f"{kind} of {setting.name} {arm}", fields, parents)
 
 
 def _detail(source: str, budget: int, steps: int) -> Detail:

@@ -7,6 +7,7 @@ from typing import Any
 
 from husai import events
 from husai.report.survey_site import write_survey_report
+from husai.store.index import Results
 from husai.studies.computing import Computing
 from husai.studies.plan import TARGET
 from husai.studies.seed_folders import SeedJob, write_seed_folders
@@ -34,37 +35,47 @@ class SurveyRun(Undertaking[Survey]):
         return check_survey(self.declared)
 
     def through(self, done: Computing) -> Ended:
-        """To what may be ranked."""
-        made, conclusion = self._until_converged(done)
-        write_seed_folders(_jobs(made), self.results, self.declared.name, done.folders, done.records, done.ledger)
-        return Ended(
-            roles=made.roles(),
-            measurements=conclusion.measurements,
-            facts=conclusion.facts,
-            seeds={"root_seed": self.declared.root_seed},
-            write_report=write_survey_report,
-        )
+        """To what may be ranked and what is decided."""
+        made, conclusion = converge(self.declared, done)
+        return ended(made, conclusion, done, self.results)
 
-    def _until_converged(self, done: Computing) -> tuple[SurveyPlan, SurveyConclusion]:
-        """Double an arm's budget until it has converged on its source and on every control, or the cap is reached."""
-        budgets = first_budgets(self.declared)
-        while True:
-            made = survey_plan(self.declared, budgets)
-            done.nodes(made.nodes)
-            conclusion = conclude_survey(made, done.folders, done.records)
-            more = self._more(budgets, conclusion)
-            if not more:
-                return made, conclusion
-            events.log(f"{len(more)} of {len(budgets)} arms have not converged; their budgets are doubled")
-            budgets |= more
 
-    def _more(self, budgets: Budgets, conclusion: SurveyConclusion) -> Budgets:
-        caps = {setting.name: setting.max_steps for setting in self.declared.settings}
-        return {
-            key: 2 * budgets[key]
-            for key, groups in conclusion.trained.items()
-            if 2 * budgets[key] <= caps[key[0]] and not all(c.converged for c in groups.values())
-        }
+def ended(made: SurveyPlan, conclusion: SurveyConclusion, done: Computing, results: Results) -> Ended:
+    """Write the folders of seeds; what goes into the survey's own record."""
+    write_seed_folders(_jobs(made), results, made.survey.name, done.folders, done.records, done.ledger)
+    return Ended(
+        roles=made.roles(),
+        measurements=conclusion.measurements,
+        facts=conclusion.facts,
+        seeds={"root_seed": made.survey.root_seed},
+        write_report=write_survey_report,
+    )
+
+
+def converge(survey: Survey, done: Computing) -> tuple[SurveyPlan, SurveyConclusion]:
+    """Double an arm's budget until it has converged on its source and on every control, or the cap is reached."""
+    budgets = first_budgets(survey)
+    while True:
+        made = survey_plan(survey, budgets)
+        done.nodes(made.nodes)
+        conclusion = conclude_survey(made, done.folders, done.records)
+        more = _more(survey, budgets, conclusion)
+        if not more:
+            break
+        events.log(f"{len(more)} of {len(budgets)} arms have not converged; their budgets are doubled")
+        budgets |= more
+    if made.extra:
+        done.nodes(made.extra)
+        conclusion = conclude_survey(made, done.folders, done.records)
+    return made, conclusion
+
+
+def _more(survey: Survey, budgets: Budgets, conclusion: SurveyConclusion) -> Budgets:
+    """Arms whose budgets are to be doubled; where a setting wants the same steps for all, all of its arms."""
+    settings = {setting.name: setting for setting in survey.settings}
+    slow = {key for key, groups in conclusion.trained.items() if not all(c.converged for c in groups.values())}
+    slow |= {key for key in budgets if settings[key[0]].same_steps and any(of == key[0] for of, _ in slow)}
+    return {key: 2 * budgets[key] for key in sorted(slow) if 2 * budgets[key] <= settings[key[0]].max_steps}
 
 
 def _jobs(made: SurveyPlan) -> list[SeedJob]:

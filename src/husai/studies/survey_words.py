@@ -42,7 +42,7 @@ def _comparison(setting: str, l0: float | None, ranked: bool, arms: list[ArmFact
 
 
 def _not_compared(arms: list[ArmFacts], ranked: bool) -> str:
-    why = "no L0 was requested, so they are unmatched" if ranked else "they read different hooks"
+    why = "no L0 was requested, so they are unmatched" if ranked else "nothing is ranked here"
     return f"{_count(arms)} shown and not compared: {why}"
 
 

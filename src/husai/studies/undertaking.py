@@ -18,13 +18,14 @@ from husai.store.index import Results
 from husai.store.layout import building, locked, read_record
 from husai.store.provenance import now, provenance
 from husai.store.record import Measurement, RunRecord
+from husai.studies.calibration import Calibration
 from husai.studies.computing import Computing
 from husai.studies.ledger import Ledger, Tag
 from husai.studies.node import Node
 from husai.studies.study import Study
 from husai.studies.survey import Survey
 
-D = TypeVar("D", Study, Survey)
+D = TypeVar("D", Study, Survey, Calibration)
 Upstream = Mapping[str, tuple[RunRecord, Path]]
 
 
@@ -32,7 +33,7 @@ Upstream = Mapping[str, tuple[RunRecord, Path]]
 class Ended:
     """What the run's own record holds: the nodes it was made from by role, what was found, and how its report is made.
 
-    `tag` and `verdict` go into the ledger.
+    `tag` and `verdict` go into the ledger; `config` stands for the declaration where more was decided on the way.
     """
 
     roles: Mapping[str, Node]
@@ -42,6 +43,7 @@ class Ended:
     write_report: Callable[[RunRecord, Upstream, Path], None]
     tag: Tag = ""
     verdict: str = ""
+    config: dict[str, Any] | None = None
 
 
 @dataclass
@@ -120,7 +122,7 @@ class Undertaking(ABC, Generic[D]):
                 kind=self.kind,
                 name=name,
                 status="ran",
-                config=self.declared.plain(),
+                config=ended.config or self.declared.plain(),
                 seeds=ended.seeds,
                 parents=parents,
                 provenance=provenance(started, time.monotonic() - clock),

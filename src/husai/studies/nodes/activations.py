@@ -14,6 +14,7 @@ from husai.activations.external import ExternalFile, import_file
 from husai.activations.guards import describe_rows
 from husai.activations.labels import RowLabels
 from husai.activations.manifest import Origin
+from husai.activations.planted_twin import planted_twin
 from husai.activations.source import CapturedSource, ExternalSource, PlantedSource
 from husai.activations.surrogates import gaussian_twin, shuffled_dimensions
 from husai.activations.writer import write_rows
@@ -78,10 +79,14 @@ def _captured(work: Work, plain: dict[str, Any]) -> ActivationCache:
 def _planted(work: Work, plain: dict[str, Any]) -> ActivationCache:
     source = PlantedSource.parse(plain)
     made = source.planted.build()
-    save_arrays(work.draft / "truth.safetensors", {"dictionary_FD": made.dictionary_FD})
-    hashes = {"planted": made.content_hash}
-    origin = Origin(kind="planted", synthetic=True, description=source.describe(), hashes=hashes)
+    origin = Origin(kind="planted", synthetic=True, description=source.describe(), hashes=_save_truth(work, made))
     return write_rows(work.draft / ROWS, made.x_ND, origin, labels=_largest(made))
+
+
+def _save_truth(work: Work, made: Planted) -> dict[str, str]:
+    """Write the dictionary; returns the hash of everything planted."""
+    save_arrays(work.draft / "truth.safetensors", {"dictionary_FD": made.dictionary_FD})
+    return {"planted": made.content_hash}
 
 
 def _largest(made: Planted) -> RowLabels:
@@ -106,16 +111,20 @@ def _external(work: Work, plain: dict[str, Any]) -> ActivationCache:
 def _surrogate(work: Work, plain: dict[str, Any]) -> ActivationCache:
     """Same number of rows, mean and covariance as the parent's rows; nothing else of them."""
     of = ActivationCache(work.folders["of"] / ROWS)
-    root, draw = work.fields["root_seed"], plain["draw"]
+    root, draw, hashes = work.fields["root_seed"], plain["draw"], {"of": of.manifest.rows_sha256}
     if plain["how"] == "gaussian":
         rows = gaussian_twin(of.mean_D, of.covariance_DD, len(of), root, draw)
+    elif plain["how"] == "planted":
+        sizes = plain["n_features"], plain["n_active"]
+        made = planted_twin(of.mean_D, of.covariance_DD, len(of), *sizes, root, draw)
+        rows, hashes = made.x_ND, hashes | _save_truth(work, made)
     else:
         rows = shuffled_dimensions(of.to_array(), root, draw)
     origin = Origin(
         kind="surrogate",
         synthetic=True,
         description=f"{plain['how']} surrogate {draw} of: {of.manifest.origin.description}",
-        hashes={"of": of.manifest.rows_sha256},
+        hashes=hashes,
         hook_name=of.manifest.origin.hook_name if of.manifest.origin.hooks else "",
         hooks=of.manifest.origin.hooks,
     )

@@ -14,6 +14,8 @@ KINDS = {
     "calibrate": "husai.studies.nodes.calibrate",
     "stack": "husai.studies.nodes.stack",
     "measure": "husai.studies.nodes.measure",
+    "levels": "husai.studies.nodes.levels",
+    "projection": "husai.studies.nodes.projection",
     "splice": "husai.studies.nodes.splice",
     "fourier": "husai.studies.nodes.fourier",
 }

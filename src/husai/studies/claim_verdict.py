@@ -1,0 +1,286 @@
+"""Deciding a survey's claims: the rule of section 3 of the definitions, over each control, corrected over each family.
+
+A claim is *supported* where arm a is more stable than arm b beyond every trained control (and what it asks of
+explained variance holds), *not supported* where some control or the explained variance surely says no, else
+*undecided*; arms that have not converged, collapsed, or whose signs differ between alive and all latents leave *no
+verdict*. Claims of one family are open together: their intervals are Bonferroni's over all of them, and Holm's
+p-values stand beside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from husai.errors import UserError
+from husai.statistics.convergence import Convergence
+from husai.statistics.decision import Call, Sanity, call
+from husai.statistics.estimate import Estimate, at_level
+from husai.statistics.multiple import holm
+from husai.statistics.preconditions import Reason, check
+from husai.statistics.tests import t_p_value
+from husai.studies.claim import AnyClaim, DifferenceClaim, near_and_far, value_of
+from husai.studies.claim_evidence import Weighed
+from husai.studies.plan import TARGET
+from husai.studies.survey import Setting
+from husai.studies.survey_evidence import NOTHING, ArmEvidence
+from husai.studies.survey_plan import SurveyPlan
+
+State = Literal["supported", "not supported", "undecided", "no verdict"]
+Quality = Literal["holds", "fails", "undecided"]
+
+
+@dataclass(frozen=True)
+class Element:
+    """One difference of a claim: arms a less arms b, with what the rule says over each control.
+
+    `raw` is what it would say of the difference itself, without controls: shown beside, never decisive.
+    """
+
+    a: tuple[str, ...]
+    b: str
+    weighed: Weighed
+    calls: Mapping[str, tuple[Call, Estimate]]
+    raw: tuple[Call, Estimate] | None
+    p_value: float | None
+
+    @property
+    def state(self) -> State:
+        """Intersection over the controls."""
+        said = [c for c, _ in self.calls.values()]
+        if not said or "too few units" in said:
+            return "no verdict"
+        if all(c == "beyond" for c in said):
+            return "supported"
+        return "not supported" if "not beyond" in said else "undecided"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A claim and what became of it. `at` is the effective rank that a peak was looked for at."""
+
+    claim: AnyClaim
+    family: int
+    elements: tuple[Element, ...]
+    quality: tuple[Quality, Estimate] | None
+    reasons: tuple[Reason, ...]
+    budgets: Mapping[str, int]
+    at: float | None = None
+    p_holm: float | None = None
+
+    @property
+    def state(self) -> State:
+        """All elements, and the explained variance where the claim asks for it."""
+        if self.reasons:
+            return "no verdict"
+        said: list[str] = [e.state for e in self.elements]
+        if self.quality is not None:
+            said.append({"holds": "supported", "fails": "not supported"}.get(self.quality[0], "undecided"))
+        if "not supported" in said:
+            return "not supported"
+        return "supported" if set(said) == {"supported"} else "undecided"
+
+    @property
+    def raw_state(self) -> State:
+        """What the stabilities alone would say, without any control: a conclusion that the controls may overturn."""
+        said = [e.raw[0] if e.raw else "too few units" for e in self.elements]
+        if "too few units" in said:
+            return "no verdict"
+        if all(c == "beyond" for c in said):
+            return "supported"
+        return "not supported" if "not beyond" in said else "undecided"
+
+    @property
+    def alone(self) -> bool:
+        """Whether one factor alone differed, the number of steps included."""
+        return len(self.claim.factors) == 1 and len(set(self.budgets.values())) == 1
+
+    @property
+    def least(self) -> tuple[Element, str, Estimate] | None:
+        """The element and control that leave least: what the claim has to stand on."""
+        every = [(e, name, D) for e in self.elements for name, (_, D) in e.calls.items()]
+        return min(every, key=lambda found: found[2].value) if every else None
+
+
+def judge_claims(
+    plan: SurveyPlan,
+    evidence: Mapping[tuple[str, str], ArmEvidence],
+    trained: Mapping[tuple[str, str], Mapping[str, Convergence]],
+) -> list[Judged]:
+    """Every claim of the survey, in its order."""
+    claims, found = plan.survey.claims, []
+    for claim in claims:
+        size = sum(other.family == claim.family for other in claims) if claim.family else 1
+        arms = {name: evidence[claim.setting, name] for name in claim.arms}
+        checks = {name: trained[claim.setting, name] for name in claim.arms}
+        found.append(_judge(plan, claim, size, arms, checks))
+    return _with_holm(found)
+
+
+def _judge(
+    plan: SurveyPlan,
+    claim: AnyClaim,
+    size: int,
+    arms: Mapping[str, ArmEvidence],
+    trained: Mapping[str, Mapping[str, Convergence]],
+) -> Judged:
+    margin, setting = plan.survey.margin, next(s for s in plan.survey.settings if s.name == claim.setting)
+    at, pairs = _differences(claim, setting, arms)
+    elements = [_element(Weighed(arms, weights), a, b, margin, size) for a, b, weights in pairs]
+    quality = _quality(claim, elements[0].weighed, size)
+    budgets = {name: plan.budgets[claim.setting, name] for name in claim.arms}
+    reasons = _reasons(plan, claim, elements, arms, trained, margin, size)
+    return Judged(claim, size, tuple(elements), quality, tuple(reasons), budgets, at)
+
+
+def _differences(
+    claim: AnyClaim, setting: Setting, arms: Mapping[str, ArmEvidence]
+) -> tuple[float | None, list[tuple[tuple[str, ...], str, dict[str, float]]]]:
+    """Arms a, arm b and their weights; for a peak also the effective rank."""
+    if isinstance(claim, DifferenceClaim):
+        return None, [((claim.a,), claim.b, {claim.a: 1.0, claim.b: -1.0})]
+    at = effective_rank(next(iter(arms.values())))
+    values = {arm.name: value_of(claim, arm) for arm in setting.arms if arm.name in claim.arms}
+    near, far = near_and_far(claim, values, at)
+    share = dict.fromkeys(near, 1 / len(near))
+    return at, [(tuple(near), name, share | {name: -1.0}) for name in far]
+
+
+def effective_rank(arm: ArmEvidence) -> float:
+    """Of the activations that the arms of a setting read.
+
+    Raises:
+        UserError: it was not measured: the activations are too wide for a covariance.
+    """
+    value = arm.records[arm.plan.activations[arm.setting.name, TARGET].id].get("effective_rank").value
+    if value is None:
+        raise UserError(f"{arm.setting.name}: the effective rank of its activations is missing: take the claim out")
+    return value
+
+
+def _element(weighed: Weighed, a: tuple[str, ...], b: str, margin: float, size: int) -> Element:
+    found = weighed.contrasts()
+    if found is None:
+        return Element(a, b, weighed, {}, None, None)
+    calls = {name: call(c.alive, margin, size) for name, c in found.items() if name != TARGET}
+    raw = call(found[TARGET].alive, margin, size)
+    shown: dict[str, tuple[Call, Estimate]] = {name: (said, wide) for name, (said, wide, _) in calls.items()}
+    ps = [_p_value(c.alive, margin) for name, c in found.items() if name != TARGET]
+    known = [p for p in ps if p is not None]
+    return Element(a, b, weighed, shown, raw[:2], max(known) if len(known) == len(ps) else None)
+
+
+def _p_value(D: Estimate, margin: float) -> float | None:
+    """Of the claim that D is above the margin: that of its two-sided interval, 1 on the other side."""
+    if D.se is None or D.df is None or D.se <= 0:
+        return None
+    return t_p_value(D.value, D.se, D.df, margin) if D.value > margin else 1.0
+
+
+def _quality(claim: AnyClaim, weighed: Weighed, size: int) -> tuple[Quality, Estimate] | None:
+    """Whether explained variance is as the claim asks, by its corrected 95 % interval."""
+    if not isinstance(claim, DifferenceClaim) or claim.quality == "any":
+        return None
+    found = weighed.explained_variance()
+    if found is None:
+        return None
+    wide = at_level(found, 1 - 0.05 / size)
+    if wide.low is None or wide.high is None:
+        return "undecided", wide
+    lower, no_lower = wide.high < -claim.ev_margin, wide.low > -claim.ev_margin
+    holds, fails = (lower, no_lower) if claim.quality == "lower" else (no_lower, lower)
+    return ("holds" if holds else "fails" if fails else "undecided"), wide
+
+
+def _reasons(
+    plan: SurveyPlan,
+    claim: AnyClaim,
+    elements: list[Element],
+    arms: Mapping[str, ArmEvidence],
+    trained: Mapping[str, Mapping[str, Convergence]],
+    margin: float,
+    size: int,
+) -> list[Reason]:
+    """Why there is no verdict; each reason once."""
+    found = _early(trained) + _unmatched(arms) + _collapsed(arms)
+    if not found and _half(elements, margin, size) != [e.state for e in elements]:
+        found.append(Reason("undertrained", "half the steps give another verdict"))
+    sane = _sanity(plan, arms)
+    for element in elements:
+        contrasts = element.weighed.contrasts()
+        if contrasts is None:
+            found.append(Reason("too few units", NOTHING))
+            continue
+        pairs = {name: (c.alive, c.all) for name, c in contrasts.items()}
+        target, controls = pairs.pop(TARGET), pairs
+        found += check(
+            target=target, controls=controls, positive=None, negative=None, converged={"arms": True},
+            model=sane, unmatched=(), collapsed=(), method=False,
+        )  # fmt: skip
+    return list(dict.fromkeys(found))
+
+
+def _early(trained: Mapping[str, Mapping[str, Convergence]]) -> list[Reason]:
+    """Arms whose stability or explained variance still moved when the budget was doubled, and where."""
+    found = []
+    for name, groups in trained.items():
+        where = [g for g, c in groups.items() if not (c.statistic.holds and c.explained_variance.holds)]
+        if where:
+            found.append(Reason("undertrained", f"{name} is undertrained on {', '.join(where)}"))
+    return found
+
+
+def _unmatched(arms: Mapping[str, ArmEvidence]) -> list[Reason]:
+    """Arms of which an L0 was requested that they do not have."""
+    return [
+        Reason("unmatched", f"{name} has L0 {arm.mean('l0', group):.4g} on {group} where {arm.arm.l0:g} was requested")
+        for name, arm in arms.items()
+        if arm.arm.l0 is not None
+        for group, matched in arm.matched.items()
+        if not matched
+    ]
+
+
+def _collapsed(arms: Mapping[str, ArmEvidence]) -> list[Reason]:
+    found = {name: len(arm.records[arm.node(TARGET).id].facts["collapsed_seeds"]) for name, arm in arms.items()}
+    return [Reason("collapsed", f"{n} dictionaries of {name} collapsed") for name, n in found.items() if n]
+
+
+def _half(elements: list[Element], margin: float, size: int) -> list[State]:
+    """States at half of the budgets."""
+    found: list[State] = []
+    for element in elements:
+        contrasts = element.weighed.contrasts(half=True)
+        calls = {} if contrasts is None else {
+            name: call(c.alive, margin, size)[:2] for name, c in contrasts.items() if name != TARGET
+        }  # fmt: skip
+        found.append(Element(element.a, element.b, element.weighed, calls, None, None).state)
+    return found
+
+
+def _sanity(plan: SurveyPlan, arms: Mapping[str, ArmEvidence]) -> Sanity:
+    arm = next(iter(arms.values()))
+    model = plan.activations[arm.setting.name, TARGET].parents.get("model")
+    if model is None:
+        return "no model"
+    return "sane" if arm.records[model.id].facts["sanity"]["readable"] else "not sane"
+
+
+def _with_holm(judged: list[Judged]) -> list[Judged]:
+    """Holm's p-value of each claim within its family; claims without a verdict count, and have none."""
+    found = list(judged)
+    for family in {j.claim.family for j in judged if j.claim.family}:
+        open_ = {j.claim.name: _claim_p(j) for j in judged if j.claim.family == family}
+        known = {name: p for name, p in open_.items() if p is not None}
+        adjusted = holm(known, len(open_))
+        found = [replace(j, p_holm=adjusted.get(j.claim.name)) if j.claim.family == family else j for j in found]
+    return found
+
+
+def _claim_p(judged: Judged) -> float | None:
+    """The largest p-value of its elements: all of them have to hold."""
+    if judged.reasons or not judged.elements:
+        return None
+    ps = [e.p_value for e in judged.elements]
+    return None if None in ps else max(p for p in ps if p is not None)

@@ -1,0 +1,139 @@
+"""A judged claim as it goes into a survey's record: words by the rule, facts, and every number with its interval.
+
+"Due to" is said of one factor that varied alone, steps of training included; of several it is said that they varied
+together, and nothing more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from husai.statistics.estimate import Estimate, percent, show
+from husai.store.record import Measurement
+from husai.studies.claim import DifferenceClaim, PeakClaim
+from husai.studies.claim_verdict import Element, Judged
+from husai.studies.measured import measured, single
+from husai.studies.plan import RANDOM_MODEL
+
+NOT_LEARNED = " (not shown to be learned, which is not the same as not real)"
+COSINE = "cosine, a minus b"
+
+
+def claim_facts(judged: Judged) -> dict[str, Any]:
+    """JSON-ready."""
+    claim, least = judged.claim, judged.least
+    return {
+        "claim": claim.name,
+        "kind": claim.kind,
+        "setting": claim.setting,
+        "title": title(judged),
+        "state": judged.state,
+        "words": words(judged),
+        "without_controls": judged.raw_state,
+        "factors": list(claim.factors),
+        "alone": judged.alone,
+        "family": claim.family,
+        "open_together": judged.family,
+        "reasons": [{"code": reason.code, "text": reason.text} for reason in judged.reasons],
+        "budgets": dict(judged.budgets),
+        "effective_rank": judged.at,
+        "least": None if least is None else {"a": list(least[0].a), "b": least[0].b, "control": least[1]},
+        "elements": [_element_facts(element) for element in judged.elements],
+    }
+
+
+def _element_facts(element: Element) -> dict[str, Any]:
+    return {
+        "a": list(element.a),
+        "b": element.b,
+        "state": element.state,
+        "says": {control: said for control, (said, _) in element.calls.items()},
+    }
+
+
+def title(judged: Judged) -> str:
+    """What is claimed."""
+    claim = judged.claim
+    if isinstance(claim, PeakClaim):
+        return f"stability is highest where {claim.field} matches the effective rank of the activations"
+    asks = {"any": "", "not lower": ", at no lower explained variance", "lower": ", at lower explained variance"}
+    return f"{claim.a} is more stable than {claim.b}{asks[claim.quality]}"
+
+
+def words(judged: Judged) -> str:
+    """One sentence."""
+    if judged.reasons:
+        return f"no verdict: {'; '.join(reason.text for reason in judged.reasons)}"
+    states = {"supported": "supported", "not supported": "not supported", "undecided": "undecided"}
+    parts = [f"{states[judged.state]}: {_stability(judged)}", *_quality(judged), *_peak(judged), _credit(judged)]
+    return "; ".join(part for part in parts if part)
+
+
+def _stability(judged: Judged) -> str:
+    """The control, and the arm b, that decide: those that say no, else those that leave least."""
+    against = [(e, c, D) for e in judged.elements for c, (said, D) in e.calls.items() if said == "not beyond"]
+    pool = against or [(e, c, D) for e in judged.elements for c, (_, D) in e.calls.items()]
+    element, control, D = min(pool, key=lambda found: found[2].value)
+    a, b = _and(element.a), element.b
+    if all(e.state == "supported" for e in judged.elements):
+        others = b if len(judged.elements) == 1 else "every other arm"
+        return f"{a} more stable than {others} beyond every control, least over {control}, D = {D.words()}"
+    if against:
+        hint = NOT_LEARNED if control == RANDOM_MODEL else ""
+        return f"{a} not more stable than {b} beyond {control}, D = {D.words()}{hint}"
+    return f"{a} against {b} beyond {control}, D = {D.words()}, neither above nor below the margin"
+
+
+def _quality(judged: Judged) -> list[str]:
+    if judged.quality is None or not isinstance(judged.claim, DifferenceClaim):
+        return []
+    state, difference = judged.quality
+    asked = judged.claim.quality
+    says = {"holds": f"explained variance is {asked}", "fails": f"explained variance is not {asked}"}
+    said = says.get(state, f"whether explained variance is {asked} is undecided").replace("not not lower", "lower")
+    return [f"{said}: it differs by {difference.words()}"]
+
+
+def _peak(judged: Judged) -> list[str]:
+    return [] if judged.at is None else [f"the effective rank is {show(judged.at)}"]
+
+
+def _credit(judged: Judged) -> str:
+    """Who may be credited, where something is supported."""
+    if judged.state != "supported":
+        return ""
+    if judged.alone:
+        return f"due to {judged.claim.factors[0]}, which alone differed"
+    together = [*judged.claim.factors, *(["the number of steps"] if len(set(judged.budgets.values())) > 1 else [])]
+    return f"{_and(together)} differed together, so none of them is singled out"
+
+
+def _and(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1]
+
+
+def claim_measurements(judged: Judged) -> list[Measurement]:
+    """The difference itself, what is left over each control, the difference of explained variance, Holm's p-value."""
+    name, made = judged.claim.name, []
+    for element in judged.elements:
+        scope = {"claim": name, "a": _and(element.a), "b": element.b}
+        if element.raw is not None:
+            made.append(_of("claim.difference", element.raw[1], COSINE, scope, judged.family))
+        for control, (_, D) in element.calls.items():
+            unit = f"{COSINE}, beyond the control"
+            made.append(_of("claim.excess", D, unit, scope | {"control": control}, judged.family, control))
+    if judged.quality is not None:
+        difference = judged.quality[1]
+        made.append(_of("claim.explained_variance", difference, "share of variance, a minus b", {"claim": name}, 1))
+    if judged.claim.family:
+        why = f"Holm over {judged.family} claims that were open together"
+        no_p = "no verdict, or nothing varied" if judged.p_holm is None else why
+        made.append(single("claim.p_holm", judged.p_holm, "p-value", {"claim": name}, no_p))
+    return made
+
+
+def _of(name: str, estimate: Estimate, unit: str, scope: dict[str, str], family: int, null: str = "") -> Measurement:
+    if family > 1:
+        unit += f", one of {family} open together, jointly {percent(1 - family * (1 - estimate.level))}"
+    return measured(name, estimate, unit, scope, null=null)
