@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Literal, TypeVar
+from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar
 
 from husai import events
 from husai.config import content_hash
@@ -18,14 +18,25 @@ from husai.store.index import Results
 from husai.store.layout import building, locked, read_record
 from husai.store.provenance import now, provenance
 from husai.store.record import Measurement, RunRecord
-from husai.studies.calibration import Calibration
 from husai.studies.computing import Computing
 from husai.studies.ledger import Ledger, Tag
 from husai.studies.node import Node
-from husai.studies.study import Study
-from husai.studies.survey import Survey
 
-D = TypeVar("D", Study, Survey, Calibration)
+
+class Declared(Protocol):
+    """What is run: a config with a name."""
+
+    @property
+    def name(self) -> str:
+        """Of its folder."""
+        ...
+
+    def plain(self) -> dict[str, Any]:
+        """JSON-ready dict of every field."""
+        ...
+
+
+D = TypeVar("D", bound=Declared)
 Upstream = Mapping[str, tuple[RunRecord, Path]]
 
 
@@ -54,7 +65,7 @@ class Undertaking(ABC, Generic[D]):
     root: Path
     workers: int = 2
 
-    kind: ClassVar[Literal["study", "survey"]]
+    kind: ClassVar[Literal["study", "survey", "replay", "programme"]]
 
     def __post_init__(self) -> None:
         self.results = Results(self.root)

@@ -1,0 +1,67 @@
+"""`Programme`: several studies in order as one resumable plan, and the hypotheses that their claims decide."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Discriminator, Field, Tag, model_validator
+
+from husai.config import Config
+from husai.studies.calibration import Calibration
+from husai.studies.study import Study
+from husai.studies.survey import Survey
+
+Rule = Literal["all", "any", "overturned", "not run"]
+RULES: dict[str, str] = {
+    "all": "every claim must be supported; one that is not supported decides against it",
+    "any": "one claim must be supported, corrected over all of them; all must be not supported to decide against it",
+    "overturned": (
+        "a claim that the stabilities alone would support must be not supported beyond trained controls; where every "
+        "such claim stays supported beyond them, this decides against it"
+    ),
+    "not run": "nothing here decides it",
+}
+
+
+class Hypothesis(Config):
+    """`claims` are `study/claim`, empty for every claim of every study; `not_run` says what else it would take."""
+
+    name: str = Field(pattern=r"^[A-Z][A-Za-z0-9]*$")
+    title: str
+    text: str
+    rule: Rule
+    claims: tuple[str, ...] = ()
+    not_run: tuple[str, ...] = ()
+
+
+def _kind(given: Any) -> str:
+    kind = given.get("kind") if isinstance(given, dict) else getattr(given, "kind", None)
+    return kind if isinstance(kind, str) else "study"
+
+
+AnyStudy = Annotated[
+    Annotated[Study, Tag("study")] | Annotated[Survey, Tag("survey")] | Annotated[Calibration, Tag("calibration")],
+    Discriminator(_kind),
+]
+
+
+class Programme(Config):
+    """Studies run one after the other, each in its own folder; the report comes last and reads their records alone."""
+
+    kind: Literal["programme"] = "programme"
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    question: str
+    studies: tuple[AnyStudy, ...] = Field(min_length=1)
+    hypotheses: tuple[Hypothesis, ...] = ()
+    remarks: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        names = [study.name for study in self.studies]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"two studies are called {twice[0]}: give each its own name")
+        known = {f"{s.name}/{claim.name}" for s in self.studies if isinstance(s, Survey) for claim in s.claims}
+        for hypothesis in self.hypotheses:
+            if missing := [name for name in hypothesis.claims if name not in known]:
+                raise ValueError(f"{hypothesis.name}: no study has the claim {missing[0]}")
+        return self

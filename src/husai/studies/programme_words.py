@@ -1,0 +1,74 @@
+"""What a programme's hypotheses come to, by their rules, from the claims in the records of its studies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from husai.studies.programme import RULES, Hypothesis
+
+Verdict = Literal["supported", "not supported", "undecided", "not run"]
+Claims = Sequence[dict[str, Any]]  # facts of claims, each with its study
+
+
+def hypothesis_facts(hypothesis: Hypothesis, every: Claims) -> dict[str, Any]:
+    """State, the claims that decided it, and one sentence."""
+    wanted = set(hypothesis.claims)
+    claims = [c for c in every if not wanted or f"{c['study']}/{c['claim']}" in wanted]
+    claims = [] if hypothesis.rule == "not run" else claims
+    state, deciding = verdict(hypothesis, claims)
+    return {
+        "hypothesis": hypothesis.name,
+        "title": hypothesis.title,
+        "text": hypothesis.text,
+        "rule": hypothesis.rule,
+        "rule_words": RULES[hypothesis.rule],
+        "state": state,
+        "words": _words(state, claims, deciding),
+        "claims": [_short(c, c in deciding) for c in claims],
+        "not_run": list(hypothesis.not_run),
+    }
+
+
+def verdict(hypothesis: Hypothesis, claims: Claims) -> tuple[Verdict, list[dict[str, Any]]]:
+    """The state by the rule, and the claims that decide it; claims without a verdict decide nothing."""
+    if hypothesis.rule == "not run" or not claims:
+        return "not run", []
+    if hypothesis.rule == "overturned":
+        return _overturned(claims)
+    yes, no = ([c for c in claims if c["state"] == state] for state in ("supported", "not supported"))
+    if hypothesis.rule == "any":
+        return ("supported", yes) if yes else ("not supported", no) if len(no) == len(claims) else ("undecided", [])
+    return ("not supported", no) if no else ("supported", yes) if len(yes) == len(claims) else ("undecided", [])
+
+
+def _overturned(claims: Claims) -> tuple[Verdict, list[dict[str, Any]]]:
+    """Only claims that have a verdict, and that their stabilities alone would support, can be overturned."""
+    bare = [c for c in claims if c["without_controls"] == "supported" and c["state"] != "no verdict"]
+    fallen = [c for c in bare if c["state"] == "not supported"]
+    if fallen:
+        return "supported", fallen
+    held = [c for c in bare if c["state"] == "supported"]
+    return ("not supported", held) if bare and len(held) == len(bare) else ("undecided", [])
+
+
+def _words(state: Verdict, claims: Claims, deciding: Claims) -> str:
+    if state == "not run":
+        return "not run"
+    if deciding:
+        return f"{state}: " + "; ".join(f"{c['study']}: {c['title']}: {c['words']}" for c in deciding)
+    counts = {name: sum(c["state"] == name for c in claims) for name in ("supported", "not supported", "undecided")}
+    early = len(claims) - sum(counts.values())
+    held = [f"{n} {name}" for name, n in (counts | {"without a verdict": early}).items() if n]
+    return f"undecided: of {len(claims)} claims {', '.join(held)}"
+
+
+def _short(claim: dict[str, Any], deciding: bool) -> dict[str, Any]:
+    """What the programme's record keeps of a claim; everything is in the record of its study."""
+    kept = ("study", "claim", "title", "state", "words", "without_controls", "family", "open_together")
+    return {name: claim[name] for name in kept} | {"deciding": deciding}
+
+
+def answer(hypotheses: Claims) -> str:
+    """All hypotheses in one sentence."""
+    return ", ".join(f"{h['hypothesis']} {h['state']}" for h in hypotheses)
