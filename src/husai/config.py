@@ -59,11 +59,21 @@ class Config(BaseModel):
     def _of_other_kind(self, data: dict[str, Any], path: str, kind: object) -> dict[str, Any]:
         parent, what = path.removesuffix(".kind"), f"--set {path}={kind}"
         declared: Any = type(self).parse(data, what).model_dump(mode="json", exclude_defaults=True)
-        _assign(data, path, kind)
+        if not _is_none(data, parent):
+            _assign(data, path, kind)
         for key in parent.split("."):
             declared = declared[int(key)] if isinstance(declared, list) else declared.get(key, {})
         _assign(data, parent, declared | {"kind": kind})
         return type(self).parse(data, what).plain()
+
+
+def _is_none(data: Any, path: str) -> bool:
+    """Whether there is nothing at a path where something may be, such as a coupling."""
+    for key in path.split("."):
+        if not isinstance(data, dict) or key not in data:
+            return False
+        data = data[key]
+    return data is None
 
 
 def _read_value(assignment: str, text: str) -> object:

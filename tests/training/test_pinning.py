@@ -36,7 +36,7 @@ from husai.saes.registry import architecture
 from husai.saes.sae import SAE
 from husai.training.config import TrainingConfig
 from husai.training.coupling.config import PinningConfig
-from husai.training.coupling.couple import couple
+from husai.training.coupling.couple import Tie, couple
 from husai.training.coupling.pinning import Pinning
 from husai.training.engines.choose import choose
 from husai.training.engines.reference import ReferenceEngine
@@ -72,7 +72,7 @@ def reference_of(config: AnySAEConfig, seed: int = 99) -> SAE:
 
 
 def pinning_of(config: AnySAEConfig, fraction: float = 0.5) -> Pinning:
-    made = couple(PinningConfig(fraction=fraction), config, reference_of(config), root=7)
+    made = couple(PinningConfig(fraction=fraction), [Tie(config, D, 7, reference_of(config))])
     assert isinstance(made, Pinning)
     return made
 
@@ -152,7 +152,7 @@ def test_which_latents_are_pinned_follows_from_the_root_and_the_fraction() -> No
     few, more = pinning_of(config, 0.25).pinned_F, pinning_of(config, 0.75).pinned_F
     assert few.sum() == 6 and more.sum() == 18 and (more | ~few).all()
     assert torch.equal(few, pinning_of(config, 0.25).pinned_F)
-    other = couple(PinningConfig(fraction=0.25), config, reference_of(config), root=8)
+    other = couple(PinningConfig(fraction=0.25), [Tie(config, D, 8, reference_of(config))])
     assert isinstance(other, Pinning) and not torch.equal(few, other.pinned_F)
     assert pinning_of(config, 1e-9).pinned_F.sum() == 1
 
@@ -173,20 +173,20 @@ def test_other_engines_decline_and_say_why() -> None:
 )  # fmt: skip
 def test_what_cannot_be_pinned_on_both_sides_is_refused(config: AnySAEConfig) -> None:
     with pytest.raises(Refused, match=f"{config.kind} cannot be pinned"):
-        couple(PinningConfig(), config, reference_of(config), root=7)
+        couple(PinningConfig(), [Tie(config, D, 7, reference_of(config))])
 
 
 @pytest.mark.parametrize(
     ("other", "says"),
     [
-        (ReluL1Config(d_sae=F), "architecture relu_l1, what is pinned to it topk"),
-        (TopKConfig(d_sae=F + 1, k=3), "d_sae 25, what is pinned to it 24"),
-        (TopKConfig(d_sae=F, k=3, subtract_b_dec=False), "subtract_b_dec False, what is pinned to it True"),
+        (ReluL1Config(d_sae=F), "architecture relu_l1, what is tied to it topk"),
+        (TopKConfig(d_sae=F + 1, k=3), "d_sae 25, what is tied to it 24"),
+        (TopKConfig(d_sae=F, k=3, subtract_b_dec=False), "subtract_b_dec False, what is tied to it True"),
     ],
 )
 def test_a_reference_that_is_read_differently_is_refused(other: Any, says: str) -> None:
     with pytest.raises(UserError, match=says):
-        couple(PinningConfig(), TopKConfig(d_sae=F, k=3), reference_of(other), root=7)
+        couple(PinningConfig(), [Tie(TopKConfig(d_sae=F, k=3), D, 7, reference_of(other))])
 
 
 def test_every_parameter_of_a_latent_is_named() -> None:

@@ -18,10 +18,11 @@ from husai.saes.config import TopKConfig
 from husai.saes.stack import SAEStack, load_stack
 from husai.store.index import Results
 from husai.store.record import RunRecord
+from husai.studies.coupled import REFERENCE_SEEDS, Coupled
 from husai.studies.executors.worker import compute
 from husai.studies.node import Node, folder_of, work_of
 from husai.studies.nodes.rows import Rows, open_rows
-from husai.studies.plan import REFERENCE_SEEDS, Coupled, activations_nodes, measure_node, stack_node
+from husai.studies.plan import activations_nodes, measure_node, stack_node
 from husai.tasks.planted import PlantedConfig
 from husai.training.config import TrainingConfig
 from husai.training.coupling.config import PinningConfig

@@ -6,12 +6,14 @@ dictionary, bit for bit where the unit is a power of two, whatever is weighed.
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 import husai.studies.nodes.stack as stack_code
 from husai.activations.source import ExternalSource
@@ -29,16 +31,30 @@ from husai.saes.config import (
 )
 from husai.saes.conventions import OWN, SHARED, penalties
 from husai.saes.objective import loss_terms
+from husai.saes.parameters import unit_rows
 from husai.saes.registry import architecture
+from husai.saes.sae import SAE
 from husai.saes.stack import SAEStack, load_stack
 from husai.stability.metrics import mcc_signed
 from husai.store.index import Results
+from husai.studies.coupled import Coupled
 from husai.studies.executors.worker import compute
 from husai.studies.node import Node, folder_of, work_of
-from husai.studies.plan import REFERENCE_SEEDS, Coupled, activations_nodes, measure_node, stack_node
+from husai.studies.plan import activations_nodes, measure_node, reference_node, stack_node
 from husai.training.config import TrainingConfig
 from husai.training.coupling.alignment import Alignment
-from husai.training.coupling.config import AlignmentConfig
+from husai.training.coupling.assignment import Assignment
+from husai.training.coupling.config import (
+    AlignmentConfig,
+    AnyCoupling,
+    AssignmentConfig,
+    ContrastiveConfig,
+    JointConfig,
+)
+from husai.training.coupling.contrastive import Contrastive
+from husai.training.coupling.couple import Tie, couple
+from husai.training.coupling.coupling import Coupling
+from husai.training.coupling.joint import Joint
 
 D, F, STEPS = 10, 20, 40
 ROWS = np.random.default_rng(0).standard_normal((500, 6)) @ np.random.default_rng(1).standard_normal((6, D)) + 3.0
@@ -54,7 +70,13 @@ CASES: dict[str, AnySAEConfig] = {
     "aux_coefficient": BatchTopKConfig(d_sae=F, k=2, aux_k=4, aux_coefficient=0.3, dead_after=100),
     "balance, entropy": SwitchConfig(d_sae=F, k=2, balance=0.2, entropy=0.05),
     "rate": GBAConfig(d_sae=F, window=200, rate=0.1),
-    "alignment": TopKConfig(d_sae=F, k=3),
+    **dict.fromkeys(("alignment", "assignment", "joint", "contrastive"), TopKConfig(d_sae=F, k=3)),
+}
+COUPLINGS: dict[str, AnyCoupling] = {
+    "alignment": AlignmentConfig(weight=2.0),
+    "assignment": AssignmentConfig(weight=2.0, every=15),
+    "joint": JointConfig(weight=2.0, every=15),
+    "contrastive": ContrastiveConfig(weight=2.0),
 }
 
 
@@ -65,10 +87,12 @@ def trained(case: str, unit: float) -> tuple[SAEStack, float]:
     root.mkdir()
     np.save(root / "x.npy", (ROWS.astype(np.float32) * np.float32(unit)))
     (data,) = activations_nodes(ExternalSource(path=str(root / "x.npy")), 0)
-    before, coupled = [data], None
-    if case == "alignment":
-        before.append(stack_node(CASES[case], TRAINING, STEPS, REFERENCE_SEEDS, 0, data, "reference"))
-        coupled = Coupled(AlignmentConfig(weight=2.0), before[1])
+    before, coupled, reference = [data], None, None
+    if case in COUPLINGS:
+        if COUPLINGS[case].needs_reference:
+            reference = reference_node(CASES[case], TRAINING, STEPS, 0, data, "reference")
+            before.append(reference)
+        coupled = Coupled(COUPLINGS[case], reference)
     stack = stack_node(CASES[case], TRAINING, STEPS, (0, 1), 0, data, case, coupled=coupled)
     measure = measure_node(stack, data, 0, "measure", "pairs")
     records = [compute(work_of(node, Results(root)), root) for node in (*before, stack, measure)]
@@ -148,14 +172,35 @@ def test_without_the_scaling_an_l1_would_weigh_a_thousand_times_less() -> None:
     assert "rows scaled to a mean square norm of d_in" in penalties(CASES["l1"])["l1"]
 
 
-def test_the_weight_of_a_coupling_is_relative_to_the_variance() -> None:
-    W, r = torch.randn(2, F, D, dtype=torch.float64), torch.randn(7, D, dtype=torch.float64)
-    one, thousand = (Alignment(r, 0.3, variance).pull(0, W) for variance in (1.0, 1e6))
+MADE: dict[str, Callable[[Tensor, float], Coupling]] = {
+    "alignment": lambda r, variance: Alignment(r, 0.3, variance),
+    "assignment": lambda r, variance: Assignment(r, 0.3, variance),
+    "joint": lambda r, variance: Joint(0.3, variance),
+    "contrastive": lambda r, variance: Contrastive(unit_rows(r), 0.3, variance),
+}
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_the_weight_of_a_coupling_is_relative_to_the_variance(name: str) -> None:
+    W, r = torch.randn(2, F, D, dtype=torch.float64), torch.randn(F, D, dtype=torch.float64)
+    one, thousand = (MADE[name](r, variance).pull(0, W, {}) for variance in (1.0, 1e6))
+    assert one[1] is not None and thousand[1] is not None and (one[1] != 0).any()
     assert torch.allclose(thousand[1], 1e6 * one[1], rtol=1e-12)
-    assert float(thousand[0][0]["alignment"]) == pytest.approx(1e6 * float(one[0][0]["alignment"]))
+    assert float(thousand[0][0][name]) == pytest.approx(1e6 * float(one[0][0][name]))
+
+
+@pytest.mark.parametrize("name", COUPLINGS)
+def test_the_variance_is_that_of_scaled_rows(name: str) -> None:
+    """Whatever the rows were before: centred, with a mean square norm of their width."""
+    config = TopKConfig(d_sae=F, k=3)
+    reference = SAE(config, {"W_dec": torch.randn(F, D)}, torch.zeros(D), 1.0)
+    made = couple(COUPLINGS[name], [Tie(config, D, 0, reference, lambda n: torch.randn(n, D))])
+    assert getattr(made, "variance") == float(D)  # noqa: B009 - not of every coupling
 
 
 def test_every_weight_is_among_the_cases() -> None:
     """A new weight has words (see T50), and must come here."""
     weights = {*SHARED, *(name for _, name in OWN)}
     assert {name for config in INNER.values() for name in penalties(config)} == weights
+    weighted = {c.model_fields["kind"].default for c in get_args(AnyCoupling) if "weight" in c.model_fields}
+    assert set(COUPLINGS) == set(MADE) == weighted

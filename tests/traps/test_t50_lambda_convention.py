@@ -42,6 +42,7 @@ from husai.studies.node import work_of
 from husai.studies.plan import activations_nodes, stack_node
 from husai.tasks.planted import PlantedConfig
 from husai.training.config import TrainingConfig
+from husai.training.coupling.config import AnyCoupling, penalty
 
 D, F, B, WEIGHT = 10, 24, 60, 1e-3
 # Fields that are no weight of a loss term: sizes and rates, thresholds, what a rule or a selection goes by.
@@ -177,6 +178,17 @@ def test_every_weight_of_every_config_has_words() -> None:
                 assert name == "decorrelation", (kind, name)
                 continue
             assert name in penalties(config), (kind.__name__, name)
+
+
+def test_the_weight_of_every_coupling_has_words() -> None:
+    """A float field of a coupling is no weight (a share, a temperature), or the record says what it multiplies."""
+    for kind in get_args(AnyCoupling):
+        floats = {n for n, f in kind.model_fields.items() if f.annotation is float} - {"fraction", "temperature"}
+        said = penalty(kind())
+        assert set(said) == {f"coupling.{name}" for name in floats}, kind
+        assert all(text.startswith("times V times") and "summed over dimensions" in text for text in said.values())
+        if floats:
+            assert penalty(kind(weight=0.0)) == {}
 
 
 def test_a_weight_that_is_zero_or_replaced_is_not_named() -> None:

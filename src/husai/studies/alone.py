@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -13,14 +13,16 @@ from husai.activations.guards import require_real
 from husai.activations.manifest import read_manifest
 from husai.activations.source import CapturedSource, ExternalSource, Source
 from husai.config import Config
+from husai.errors import UserError
 from husai.saes.config import SAEConfig, TopKConfig
 from husai.store.index import Results
 from husai.store.record import RunRecord
 from husai.studies.computing import Computing
+from husai.studies.coupled import Coupled
 from husai.studies.heads import alone_warning
 from husai.studies.ledger import Ledger
 from husai.studies.node import Node, folder_of
-from husai.studies.plan import REFERENCE_SEEDS, Coupled, activations_nodes, given_folder, measure_node, stack_node
+from husai.studies.plan import activations_nodes, given_folder, measure_node, reference_node, stack_node
 from husai.studies.preflight import width
 from husai.studies.seed_folders import SeedJob, write_seed_folders
 from husai.training.config import TrainingConfig
@@ -47,8 +49,9 @@ class TrainJob(Config):
     synthetic: tuple[Literal["planted", "surrogate", "external"], ...] = ()
     root_seed: int = Field(default=0, ge=0)
     coupling: CouplingConfig | None = Field(
-        default=None, description="ties all seeds to a reference, which is trained first, from a seed of its own"
+        default=None, description="ties seeds together; references are trained first, from seeds of their own"
     )
+    group_size: int | None = Field(default=None, ge=1, description="of seeds tied together; default: all of them")
 
 
 @dataclass
@@ -110,7 +113,8 @@ def train_alone(job: TrainJob, activations: Node, root: Path, workers: int) -> t
     )
     measure = measure_node(stack, activations, job.root_seed, f"measure {job.name}")
     steps = Steps(root, job.name, workers)
-    records = steps.run([activations, *([coupled.reference] if coupled else []), stack, measure])
+    reference = [coupled.reference] if coupled and coupled.reference else []
+    records = steps.run([activations, *reference, stack, measure])
     folders = {n.id: folder_of(n, results) for n in (activations, stack, measure)}
     seed_job = SeedJob(job.name, activations.title, stack, measure, seeds)
     write_seed_folders([seed_job], results, job.name, folders, records, Ledger(results.study_folder(job.name)))
@@ -118,9 +122,19 @@ def train_alone(job: TrainJob, activations: Node, root: Path, workers: int) -> t
 
 
 def _coupled(job: TrainJob, activations: Node) -> Coupled | None:
-    """The coupling with its reference: one more SAE of the same config, trained as if there were no coupling."""
+    """The coupling, with references of the same config and budget where it needs them.
+
+    Raises:
+        UserError: groups without a coupling, or of another size than the seeds allow.
+    """
     if job.coupling is None:
+        if job.group_size is not None:
+            raise UserError("group_size divides the seeds of a coupling: set one, e.g. --set coupling.kind=joint")
         return None
-    training, title = job.training, f"{job.name}: reference, {job.training.steps} steps"
-    reference = stack_node(job.sae, training, training.steps, REFERENCE_SEEDS, job.root_seed, activations, title)
-    return Coupled(job.coupling, reference)
+    coupled = Coupled(job.coupling, None, job.group_size)
+    groups = coupled.groups(range(job.seeds))
+    if not job.coupling.needs_reference:
+        return coupled
+    steps, title = job.training.steps, f"{job.name}: reference, {job.training.steps} steps"
+    reference = reference_node(job.sae, job.training, steps, job.root_seed, activations, title, groups)
+    return replace(coupled, reference=reference)

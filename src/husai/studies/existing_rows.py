@@ -29,6 +29,7 @@ from husai.store.record import RunRecord
 from husai.studies.nodes.activations import ROWS
 from husai.studies.nodes.rows import open_rows
 from husai.training.config import TrainingConfig
+from husai.training.coupling.config import ties
 
 MOST_ROWS = 65_536
 SEED_LEVELS, STACK_LEVELS = 3, 2  # folders between a run folder and the results folder
@@ -129,7 +130,7 @@ def coupled(loaded: Sequence[Loaded]) -> list[str]:
     """What must be said where husai trained some of the SAEs with a coupling: agreement that was put in."""
     names = sorted({t.coupling for one in loaded if (t := training_of(one)) is not None and t.coupling})
     return [
-        f"SAEs were trained with the coupling {name}, which ties them to a reference: their agreement is partly put "
+        f"SAEs were trained with the coupling {name}, which ties them {ties(name)}: their agreement is partly put "
         "in, not found"
         for name in names
     ]

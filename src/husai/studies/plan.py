@@ -13,11 +13,11 @@ from husai.models.config import PretrainConfig
 from husai.saes.config import AnySAEConfig
 from husai.store.files import sha256
 from husai.store.layout import is_complete, read_record
+from husai.studies.coupled import Coupled, reference_seeds
 from husai.studies.heads import LEFT_OUT, on_rows
 from husai.studies.node import Node
 from husai.studies.study import Study
 from husai.training.config import TrainingConfig
-from husai.training.coupling.config import AnyCoupling
 from husai.training.engines.choose import choose
 
 TARGET, GAUSSIAN, GAUSSIAN_2 = "target", "gaussian", "gaussian-2"
@@ -25,21 +25,12 @@ PLANTED, PLANTED_GAUSSIAN = "planted", "planted-gaussian"
 RANDOM_MODEL, RANDOM_MODEL_PREFIX = "random_model", "random-model-"  # all of them as one control, and each one
 OWN_SEEDS = 1000  # model i has seeds from 1000 (i + 1) on: five models that shared two seeds would not be five units
 FROZEN_SEEDS = (0, 1)
-REFERENCE_SEEDS = (910_000,)  # of the SAE that a coupling ties to: none of those that are compared
 Detail = Literal["full", "pairs"]
 
 
 def random_model(index: int) -> str:
     """Name of the source captured from random-weight model number `index`."""
     return f"{RANDOM_MODEL_PREFIX}{index}"
-
-
-@dataclass(frozen=True)
-class Coupled:
-    """A coupling, and the node of the stack whose first SAE is its reference."""
-
-    coupling: AnyCoupling
-    reference: Node
 
 
 @dataclass
@@ -221,7 +212,10 @@ def stack_node(
     """Train `seeds` of one SAE config for `steps` steps.
 
     `half` is the same at half the budget, whose trunk goes on; `calibrated` found the value of the config's knob;
-    `coupled` ties all seeds to a reference.
+    `coupled` ties the seeds together.
+
+    Raises:
+        UserError: an engine that computes no coupling; a coupling that does not fit the seeds.
     """
     budget = training.model_copy(update={"steps": steps})
     engine = _engine(sae, budget, coupled)
@@ -233,9 +227,20 @@ def stack_node(
     }
     parents = {"activations": activations} | ({"calibrated": calibrated} if calibrated else {})
     if coupled:
+        coupled.check(seeds)
         fields["coupling"] = coupled.coupling.plain()
-        parents["reference"] = coupled.reference
+        if coupled.groups(seeds) > 1:
+            fields["group_size"] = coupled.group_size
+        if coupled.reference is not None:
+            parents["reference"] = coupled.reference
     return Node("stack", title, fields, parents, (half,) if half else ())
+
+
+def reference_node(
+    sae: AnySAEConfig, training: TrainingConfig, steps: int, root: int, activations: Node, title: str, groups: int = 1
+) -> Node:
+    """What couplings tie to: one more SAE of the config for each group, trained as if there were no coupling."""
+    return stack_node(sae, training, steps, reference_seeds(groups), root, activations, title)
 
 
 def _engine(sae: AnySAEConfig, training: TrainingConfig, coupled: Coupled | None) -> str:

@@ -13,6 +13,7 @@ from husai.store.files import make_folder
 from husai.store.index import Results
 from husai.store.layout import read_record
 from husai.store.record import Measurement, RunRecord
+from husai.studies.coupled import which_decides
 from husai.studies.recovered import recovered
 from husai.studies.study import Study
 
@@ -91,7 +92,7 @@ def record(found: RunRecord) -> str:
     for m in found.measurements:
         table.add_row(m.key, with_interval(m), m.unit)
     recovery = recovered(found)
-    return "\n".join([rendered(table), *([recovery.words] if recovery else []), *_time(found)])
+    return "\n".join([rendered(table), *([recovery.words] if recovery else []), *which_decides(found), *_time(found)])
 
 
 def _time(found: RunRecord) -> list[str]:

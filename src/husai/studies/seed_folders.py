@@ -23,6 +23,7 @@ from husai.store.index import Results
 from husai.store.layout import building, free_name, is_complete, read_record, recover, run_name
 from husai.store.provenance import now, provenance
 from husai.store.record import Measurement, RunRecord
+from husai.studies.coupled import BETWEEN, WITHIN
 from husai.studies.ledger import Ledger
 from husai.studies.node import Node
 from husai.studies.plan import Plan
@@ -121,7 +122,8 @@ def _write(
 def _measurements(measured: RunRecord, seed: int) -> list[Measurement]:
     """The seed's own numbers, and those of the group that it is part of."""
     own = [m for m in measured.measurements if m.scope.get("seed") == str(seed)]
-    group = [m for m in measured.measurements if m.name == "mcc_signed" and "seed" not in m.scope]
+    shown = ("mcc_signed", BETWEEN, WITHIN)
+    group = [m for m in measured.measurements if m.name in shown and "seed" not in m.scope]
     marked = [
         m.model_copy(update={"scope": m.scope | {"over": "all seeds of the stack"}, "artefacts": ()}) for m in group
     ]

@@ -28,7 +28,8 @@ class TrainState:
     """State after `step` steps; tensors carry a leading seed axis.
 
     `history` maps a term's name to {step: values per seed}; `snapshots` maps a step to W_dec [S, F, O]; `choices` are
-    what an engine chose by measuring: they change bits, so they go where the state goes.
+    what an engine chose by measuring: they change bits, so they go where the state goes. `held` is what a coupling
+    keeps between steps.
     """
 
     parameters: Parameters
@@ -39,6 +40,7 @@ class TrainState:
     history: dict[str, dict[int, np.ndarray]] = field(default_factory=dict)
     snapshots: dict[int, np.ndarray] = field(default_factory=dict)
     choices: dict[str, str] = field(default_factory=dict)
+    held: Parameters = field(default_factory=dict)
 
     @property
     def seeds(self) -> int:
@@ -104,7 +106,7 @@ def _fill(parameters: Parameters, names: tuple[str, ...], context: Parameters, k
 def save_state(path: Path, state: TrainState, identity: str) -> Path:
     """Write a checkpoint; `identity` says of what it is, so that it is never resumed as something else."""
     arrays: dict[str, np.ndarray] = {"step": np.array([state.step]), "last_fired": state.last_fired_SF.numpy()}
-    for prefix, tensors in (("p", state.parameters), ("m", state.m), ("v", state.v)):
+    for prefix, tensors in (("p", state.parameters), ("m", state.m), ("v", state.v), ("held", state.held)):
         arrays |= {f"{prefix}.{name}": t.detach().numpy() for name, t in tensors.items()}
     for name, rows in state.history.items():
         arrays[f"history.{name}.steps"] = np.array(sorted(rows))
@@ -124,7 +126,7 @@ def load_state(path: Path, identity: str) -> TrainState:
     if meta.get("identity") != identity:
         raise UserError(f"{path} is a checkpoint of another training: remove it, or give it its own folder")
     arrays = load_arrays(path)
-    groups: dict[str, Parameters] = {"p": {}, "m": {}, "v": {}}
+    groups: dict[str, Parameters] = {"p": {}, "m": {}, "v": {}, "held": {}}
     history: dict[str, dict[int, np.ndarray]] = {}
     snapshots: dict[int, np.ndarray] = {}
     for name, array in arrays.items():
@@ -139,4 +141,5 @@ def load_state(path: Path, identity: str) -> TrainState:
             history[term] = {int(step): values[i] for i, step in enumerate(array)}
     last = torch.from_numpy(arrays["last_fired"])
     choices = {name.removeprefix(CHOICE): choice for name, choice in meta.items() if name.startswith(CHOICE)}
-    return TrainState(groups["p"], groups["m"], groups["v"], last, int(arrays["step"][0]), history, snapshots, choices)
+    step, notes = int(arrays["step"][0]), (history, snapshots, choices)
+    return TrainState(groups["p"], groups["m"], groups["v"], last, step, *notes, groups["held"])

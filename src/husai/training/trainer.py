@@ -153,7 +153,8 @@ def _resume(path: Path, job: Job) -> TrainState | None:
 
 def copy_state(state: TrainState) -> TrainState:
     """A deep copy."""
-    copies = [{name: t.clone() for name, t in group.items()} for group in (state.parameters, state.m, state.v)]
+    groups = (state.parameters, state.m, state.v, state.held)
+    copies = [{name: t.clone() for name, t in group.items()} for group in groups]
     history = {name: dict(rows) for name, rows in state.history.items()}
     last, notes = state.last_fired_SF.clone(), (history, dict(state.snapshots), dict(state.choices))
-    return TrainState(copies[0], copies[1], copies[2], last, state.step, *notes)
+    return TrainState(copies[0], copies[1], copies[2], last, state.step, *notes, copies[3])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +19,12 @@ from husai.saes.stack import SAEStack, load_stack
 from husai.store.tensors import load_arrays
 from husai.studies.node import Work
 from husai.studies.nodes.activations import MLP_FILE
+from husai.studies.nodes.anchors import anchor_rows
 from husai.studies.nodes.labels import head_labels
 from husai.studies.nodes.rows import Rows
 from husai.training.config import TrainingConfig
 from husai.training.coupling.config import AnyCoupling, CouplingConfig
-from husai.training.coupling.couple import couple
+from husai.training.coupling.couple import Tie, couple
 from husai.training.coupling.coupling import Coupling
 from husai.training.trainer import Job, Trained
 
@@ -46,7 +48,7 @@ def job_on(
     job = Job(
         config, training, rows.cache.d_in, seeds, root, feed.batch, identity, title,
         ahead=feed.look_ahead, rows_of=lambda seed: rows.start_rows(seeds, root)(seed),
-        context=_context(work.folders["activations"], rows), coupling=_coupling(work, config, rows),
+        context=_context(work.folders["activations"], rows), coupling=_coupling(work, config, rows, parts),
         labels_at=_labels_at(config, training, rows, seeds, root, parts),
     )  # fmt: skip
     return job, feed.batches.how
@@ -60,25 +62,44 @@ def _labels_at(
     return rows.labels_at(head_labels(rows, config.supervised).learned_N, training, seeds, root, parts)
 
 
-def reference_of(work: Work, rows: Rows) -> sae.SAE:
-    """The first SAE of the stack that a coupling ties to.
+def groups_of(work: Work) -> list[tuple[int, ...]]:
+    """The seeds of each group that a coupling ties; all of them are one where the node says nothing of groups."""
+    seeds = work.fields["seeds"]
+    size = work.fields.get("group_size", len(seeds))
+    return [tuple(seeds[start : start + size]) for start in range(0, len(seeds), size)]
+
+
+def references_of(work: Work, rows: Rows) -> list[sae.SAE]:
+    """The SAEs that a coupling ties to, one for each group; none where it needs none.
 
     Raises:
         UserError: it was trained on rows of another scale, so that its weights mean something else here.
     """
+    if REFERENCE not in work.folders:
+        return []
     stack = load_stack(work.folders[REFERENCE] / "stack.safetensors")
     same = np.array_equal(stack.mean_D.numpy(), rows.scaling.mean_D)
     if not same or not np.array_equal(np.asarray(stack.factor), np.asarray(rows.scaling.factor, np.float32)):
         raise UserError("the reference of the coupling was trained on other rows: give one that was trained on these")
-    return stack[0]
+    return [stack[group] for group in range(len(groups_of(work)))]
 
 
-def _coupling(work: Work, config: AnySAEConfig, rows: Rows) -> Coupling | None:
-    """What ties the seeds to a reference, where the node asks for it."""
-    if "coupling" not in work.fields:
+def coupling_of(work: Work) -> AnyCoupling | None:
+    """What ties the seeds together, as the node asks for it."""
+    return COUPLING.validate_python(work.fields["coupling"]) if "coupling" in work.fields else None
+
+
+def _coupling(work: Work, config: AnySAEConfig, rows: Rows, parts: int) -> Coupling | None:
+    asked, root = coupling_of(work), work.fields["root_seed"]
+    if asked is None:
         return None
-    asked = COUPLING.validate_python(work.fields["coupling"])
-    return couple(asked, config, reference_of(work, rows), work.fields["root_seed"])
+    groups = groups_of(work)
+    references: list[sae.SAE | None] = [*references_of(work, rows)] or [None] * len(groups)
+    ties = [
+        Tie(config, rows.cache.d_in, root, its, partial(anchor_rows, rows, seeds, parts, root, number), number)
+        for number, (seeds, its) in enumerate(zip(groups, references, strict=True))
+    ]
+    return couple(asked, ties, len(groups[0]))
 
 
 def stack_of(trained: Trained, job: Job, rows: Rows) -> SAEStack:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,6 +27,7 @@ from husai.stability.trajectory import Trajectory, trajectory
 from husai.store.files import write_json
 from husai.store.record import Measurement
 from husai.store.tensors import load_arrays, save_arrays
+from husai.studies.between_groups import group_measurements
 from husai.studies.group import RANKS, SHOWN_T, STRATA, Group, Row, over_seeds
 from husai.studies.measured import single
 from husai.studies.node import Outcome, Work
@@ -79,6 +81,7 @@ def run(work: Work) -> Outcome:
     group = found.group
     made = group.pair_measurements((PAIRS,)) + _fidelity_measurements(found)
     made += group.reappearing(SHOWN_T) + group.strata(STRATA) + _truth(work, found) + _head(found)
+    made += _between_groups(facts, found.pairs)
     return Outcome(made, facts, {"seeds": list(found.stack.seeds)})
 
 
@@ -99,10 +102,22 @@ def _convergence_only(work: Work) -> Outcome:
     unit = f"share of variance, {fidelities[0].n_rows} held-out rows"
     explained = over_seeds("explained_variance", [f.explained_variance for f in fidelities], unit, {}, True)
     l0 = over_seeds("l0", [f.l0 for f in fidelities], "latents per row", {}, None)
-    return Outcome([explained, l0], {}, {"seeds": list(stack.seeds)})
+    facts = _groups(work)
+    made = [explained, l0, *_between_groups(facts, pairs)]
+    return Outcome(made, facts, {"seeds": list(stack.seeds)})
 
 
-def _find(work: Work) -> tuple[Found, dict[str, object]]:
+def _groups(work: Work) -> dict[str, Any]:
+    """The group of each seed, where a coupling tied them in groups."""
+    facts = work.parent("stack").facts
+    return {"groups": facts["groups"]} if "groups" in facts else {}
+
+
+def _between_groups(facts: dict[str, Any], pairs: PairTable) -> list[Measurement]:
+    return group_measurements(pairs, facts["groups"], (PAIRS,)) if "groups" in facts else []
+
+
+def _find(work: Work) -> tuple[Found, dict[str, Any]]:
     training, rows, stack = _opened(work)
     x = rows.held_out()
     fidelities = [fidelity(stack[i], x) for i in range(len(stack))]
@@ -118,7 +133,7 @@ def _find(work: Work) -> tuple[Found, dict[str, object]]:
     )
     curve = _trajectory(work, alive)
     shared = shared_initialisation(load_arrays(work.folders["stack"] / "trajectory.safetensors")["step.0"])
-    facts: dict[str, object] = {
+    facts: dict[str, Any] = {
         "held_out_rows": len(x),
         "density": [f.density() for f in fidelities],
         "collapsed_seeds": list(pairs.collapsed),
@@ -128,6 +143,7 @@ def _find(work: Work) -> tuple[Found, dict[str, object]]:
         "varied": list(training.vary),
         "data": training.data,
         "alive": [int(n) for n in alive.sum(1)],
+        **_groups(work),
     }
     return Found(stack, rows, fidelities, pairs, match_all(W_dec, alive), curve), facts
 

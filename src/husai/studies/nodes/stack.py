@@ -19,13 +19,16 @@ from husai.saes.stack import SAEStack
 from husai.store.files import write_json
 from husai.store.record import Measurement
 from husai.store.tensors import save_arrays
+from husai.studies.coupled import labels
 from husai.studies.heads import alone_warning
 from husai.studies.measured import single
 from husai.studies.node import Outcome, Work
-from husai.studies.nodes.job import SAE, job_on, reference_of, stack_of
+from husai.studies.nodes.job import SAE, coupling_of, groups_of, job_on, references_of, stack_of
 from husai.studies.nodes.labels import head_labels
 from husai.studies.nodes.rows import Rows, open_rows
 from husai.training.config import TrainingConfig
+from husai.training.coupling.config import penalty
+from husai.training.coupling.swamped import swamped
 from husai.training.schedules import trunk_end
 from husai.training.state import TrainState, load_state
 from husai.training.trainer import TRUNK, train
@@ -53,6 +56,9 @@ def run(work: Work) -> Outcome:
     stack = stack_of(trained, job, rows)
     stack.save(work.draft / "stack.safetensors")
     _save_curves(work.draft, trained.final)
+    if job.coupling and (text := swamped(job.coupling.name, trained.final.history)):
+        warnings.append(text)
+        warn(text)
     facts: dict[str, Any] = {
         "engine": trained.engine,
         "why_engine": trained.why_engine,
@@ -63,9 +69,13 @@ def run(work: Work) -> Outcome:
         "sae": config.plain(),
         "penalties": penalties(config),
     }
+    if (asked := coupling_of(work)) is not None:
+        facts["penalties"] |= penalty(asked)
+    if len(groups_of(work)) > 1:
+        facts["groups"] = labels(len(seeds), work.fields["group_size"])
     if config.supervised is not None:
         facts["labels"] = head_labels(rows, config.supervised).facts()
-    made = _measurements(rows, stack, training, trained.final) + _reference(work, rows)
+    made = _measurements(rows, stack, training, trained.final) + _references(work, rows)
     return Outcome(made, facts, {"seeds": list(seeds), "root": root}, seconds=_seconds(trained.spent))
 
 
@@ -117,14 +127,16 @@ def _measurements(rows: Rows, stack: SAEStack, training: TrainingConfig, state: 
     ]
 
 
-def _reference(work: Work, rows: Rows) -> list[Measurement]:
-    """What the reference of a coupling explains by itself: it is no part of any mean over the coupled seeds."""
-    if "coupling" not in work.fields:
-        return []
-    x = rows.held_out()
-    value = fidelity(reference_of(work, rows), x).explained_variance
-    unit = f"share of variance, {len(x)} held-out rows"
-    return [single("explained_variance.reference", value, unit, {}, "one SAE", higher_is_better=True)]
+def _references(work: Work, rows: Rows) -> list[Measurement]:
+    """What each reference of a coupling explains by itself: none is part of any mean over the coupled seeds."""
+    references, x = references_of(work, rows), rows.held_out()
+    name, unit = "explained_variance.reference", f"share of variance, {len(x)} held-out rows"
+    groups = [{"group": str(number)} for number in range(len(references))]
+    scopes = groups if len(groups) > 1 else [{}] * len(groups)
+    return [
+        single(name, fidelity(its, x).explained_variance, unit, scope, "one SAE", higher_is_better=True)
+        for its, scope in zip(references, scopes, strict=True)
+    ]
 
 
 def _scale_factors(rows: Rows) -> list[Measurement]:

@@ -3,7 +3,8 @@
     loss_s = weight * variance * (1 - mean_j max_i |cos(w_sj, r_i)|)
 
 `variance` is that of the scaled rows, so that `weight` means the same on all data. The gradient is written out: a term
-computed on detached weights looks the same in a log and moves nothing.
+computed on detached weights looks the same in a log and moves nothing. Several rows may be drawn to one: see
+`assignment.py`.
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ from torch import Tensor
 
 from husai.errors import UserError
 from husai.saes.parameters import Parameters, unit_rows
+from husai.training.coupling.cosines import slope
+from husai.training.coupling.coupling import OnlyPulls, Pull
 
 ROWS = 4096  # of a dictionary held against the whole reference at once
 
 
 @dataclass(frozen=True)
-class Alignment:
+class Alignment(OnlyPulls):
     """Rows w [S, F, O] against a reference r [G, O], which stays as it is."""
 
     reference_GO: Tensor
@@ -29,7 +32,7 @@ class Alignment:
     name: str = "alignment"
     why_reference: str = "the coupling alignment needs all decoders at once"
 
-    def pull(self, step: int, W_dec_SFO: Tensor) -> tuple[list[dict[str, Tensor]], Tensor]:
+    def pull(self, step: int, W_dec_SFO: Tensor, held: Parameters) -> Pull:
         """Term `alignment` of each seed and the gradient [S, F, O]; seeds do not see each other.
 
         Raises:
@@ -40,16 +43,8 @@ class Alignment:
             raise UserError(f"the reference of the coupling has rows of width {widths}: take one of the same hook")
         reference_GO = unit_rows(self.reference_GO)
         pulled = [self._of_seed(W_FO, reference_GO) for W_FO in W_dec_SFO]
-        return [{self.name: term} for term, _ in pulled], torch.stack([gradient for _, gradient in pulled])
-
-    def start_(self, p_S: Parameters) -> None:
-        """Seeds start as they would without it."""
-
-    def drop_(self, grads: Parameters) -> None:
-        """Everything moves."""
-
-    def hold_(self, p: Parameters) -> None:
-        """Nothing is kept."""
+        terms = [{self.name: term} for term, _ in pulled]
+        return terms, torch.stack([gradient for _, gradient in pulled]) if self.weight else None
 
     def says(self) -> str:
         """Agreement inside a group rises by construction: one published run reached .9986 by copying its reference."""
@@ -61,9 +56,7 @@ class Alignment:
     def _of_seed(self, W_FO: Tensor, reference_GO: Tensor) -> tuple[Tensor, Tensor]:
         scale, parts = self.weight * self.variance, [_nearest(W, reference_GO) for W in W_FO.split(ROWS)]
         cosine_F, nearest_FO = (torch.cat(part) for part in zip(*parts, strict=True))
-        norm_F1 = W_FO.norm(dim=-1, keepdim=True).clamp_min(1e-12)
-        slope_FO = (nearest_FO - cosine_F[:, None] * W_FO / norm_F1) / norm_F1
-        return scale * (1 - cosine_F.mean()), -scale / len(W_FO) * slope_FO
+        return scale * (1 - cosine_F.mean()), -scale / len(W_FO) * slope(W_FO, nearest_FO, cosine_F)
 
 
 def _nearest(W_FO: Tensor, reference_GO: Tensor) -> tuple[Tensor, Tensor]:

@@ -8,9 +8,15 @@ from torch import Tensor
 
 from husai.saes.parameters import Parameters
 
+Pull = tuple[list[dict[str, Tensor]], Tensor | None]
+
 
 class Coupling(Protocol):
-    """Objective over W_dec [S, F, O] of all seeds; it may keep a reference or an assignment between steps."""
+    """Objective over W_dec [S, F, O] of all seeds.
+
+    It has no state of its own: what it keeps between steps, such as a matching, lies in the training's state (`held`,
+    tensors with a leading seed axis), and goes where the state goes, into checkpoints and from trunk to branch.
+    """
 
     @property
     def name(self) -> str:
@@ -22,22 +28,35 @@ class Coupling(Protocol):
         """Why only the engine `reference` computes it."""
         ...
 
-    def pull(self, step: int, W_dec_SFO: Tensor) -> tuple[list[dict[str, Tensor]], Tensor]:
-        """Weighted loss terms of each seed, and the gradient [S, F, O] of their sum."""
+    def pull(self, step: int, W_dec_SFO: Tensor, held: Parameters) -> Pull:
+        """Weighted loss terms of each seed, and the gradient [S, F, O] of their sum; None where nothing is drawn."""
         ...
 
     def start_(self, p_S: Parameters) -> None:
         """Put into the parameters of all seeds at step 0, in place, what they are to share."""
         ...
 
-    def drop_(self, grads: Parameters) -> None:
-        """Set to zero, in place, the gradients of one seed that must not move anything."""
+    def drop_(self, place: int, grads: Parameters) -> None:
+        """Set to zero, in place, the gradients that must not move the seed at a place of the stack."""
         ...
 
-    def hold_(self, p: Parameters) -> None:
-        """After a step put back, in place, what one seed must keep."""
+    def hold_(self, place: int, p: Parameters) -> None:
+        """After a step put back, in place, what the seed at a place of the stack must keep."""
         ...
 
     def says(self) -> str:
         """What must be said beside the agreement of seeds that were trained with it."""
         ...
+
+
+class OnlyPulls:
+    """What a coupling does that has loss terms, and nothing else."""
+
+    def start_(self, p_S: Parameters) -> None:
+        """Seeds start as they would without it."""
+
+    def drop_(self, place: int, grads: Parameters) -> None:
+        """Everything moves."""
+
+    def hold_(self, place: int, p: Parameters) -> None:
+        """Nothing is kept."""

@@ -7,8 +7,8 @@ A published "pinning" copied decoder rows alone: they were read by the random en
 explained variance fell below that of the mean predictor (-.10). So rows are pinned with all that reads them: encoder
 rows, biases, gates and thresholds. `b_dec`, which belongs to no latent, starts at the reference's and is trained.
 
-The pinned latents are drawn at random, alive or not, and are the same in every seed, in the places that they have in
-the reference: a place means something where dictionaries are nested or divided into groups.
+The pinned latents are drawn at random, alive or not, and are the same in every seed of a group, in the places that they
+have in the reference: a place means something where dictionaries are nested or divided into groups.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from husai.errors import Refused, UserError
+from husai.errors import Refused
 from husai.saes.architecture import Architecture
 from husai.saes.controls import torch_generator
 from husai.saes.parameters import Parameters
 from husai.saes.sae import SAE
 from husai.seeds import Role
+from husai.training.coupling.coupling import Pull
 
 
 @dataclass(frozen=True)
@@ -37,9 +38,9 @@ class Pinning:
     name: str = "pinning"
     why_reference: str = "the coupling pinning holds rows through every step, which no kernel does"
 
-    def pull(self, step: int, W_dec_SFO: Tensor) -> tuple[list[dict[str, Tensor]], Tensor]:
+    def pull(self, step: int, W_dec_SFO: Tensor, held: Parameters) -> Pull:
         """No terms: nothing is drawn anywhere."""
-        return [{} for _ in W_dec_SFO], torch.zeros_like(W_dec_SFO)
+        return [{} for _ in W_dec_SFO], None
 
     def start_(self, p_S: Parameters) -> None:
         """Copy the pinned latents into every seed, and let every b_dec begin where theirs ended."""
@@ -47,13 +48,13 @@ class Pinning:
             p_S[name][:, self.pinned_F] = self.reference[name][self.pinned_F]
         p_S["b_dec"].copy_(self.reference["b_dec"].expand_as(p_S["b_dec"]))
 
-    def drop_(self, grads: Parameters) -> None:
+    def drop_(self, place: int, grads: Parameters) -> None:
         """No gradient of the loss moves a pinned latent."""
         for name in self.names:
             pinned = self.pinned_F.view(-1, *[1] * (grads[name].dim() - 1))
             grads[name] = grads[name].masked_fill(pinned, 0.0)
 
-    def hold_(self, p: Parameters) -> None:
+    def hold_(self, place: int, p: Parameters) -> None:
         """Undo what follows a step: dividing a unit row by its norm may still change its last bits."""
         for name in self.names:
             p[name][self.pinned_F] = self.reference[name][self.pinned_F]
@@ -67,21 +68,18 @@ class Pinning:
         )
 
 
-def pinning(config: Any, arch: Architecture[Any], reference: SAE, fraction: float, root: int) -> Pinning:
-    """Pin a fraction of the latents of a reference.
+def pinning(
+    config: Any, arch: Architecture[Any], reference: SAE, fraction: float, root: int, group: int = 0
+) -> Pinning:
+    """Pin a fraction of the latents of a reference that is of the same architecture and size; groups pin their own.
 
     Raises:
         Refused: what a latent of this architecture reads or writes is not its own.
-        UserError: the reference is of another architecture or size, or reads its rows differently.
     """
     if not arch.per_latent or not arch.trained or "W_dec" in arch.buffers:
         raise Refused(f"{config.kind} cannot be pinned: what its latents read or write is not their own")
-    ours = {"architecture": config.kind, "d_sae": config.d_sae, "subtract_b_dec": config.subtract_b_dec}
-    its = {name: getattr(reference.config, "kind" if name == "architecture" else name) for name in ours}
-    for name, value in ours.items():
-        if its[name] != value:
-            raise UserError(f"the reference has {name} {its[name]}, what is pinned to it {value}: train one alike")
-    generator = torch_generator(root, Role.AUXILIARY, "pinning")
+    of_group = (group,) if group else ()  # seeds that are not divided are group 0
+    generator = torch_generator(root, Role.AUXILIARY, "pinning", *of_group)
     pinned_F = torch.zeros(config.d_sae, dtype=torch.bool)
     pinned_F[torch.randperm(config.d_sae, generator=generator)[: max(1, round(fraction * config.d_sae))]] = True
     names = tuple(name for name in arch.per_latent if name in reference.parameters)

@@ -71,7 +71,7 @@ class ReferenceEngine:
         for seed, seed_grads in enumerate(grads):
             drop_frozen_(self.config.freeze, self.arch.buffers, seed_grads)
             if self.coupling is not None:
-                self.coupling.drop_(seed_grads)
+                self.coupling.drop_(seed, seed_grads)
             if self.config.decoder_norm == "projected":
                 seed_grads["W_dec"] = across(seed_grads["W_dec"], state.parameters["W_dec"][seed])
         self._update(state, grads, lr)
@@ -108,10 +108,11 @@ class ReferenceEngine:
 
     def _pull(self, state: TrainState, terms: SeedTerms, grads: list[Parameters]) -> None:
         assert self.coupling is not None
-        pulled, gradient_SFO = self.coupling.pull(state.step, state.parameters["W_dec"])
+        pulled, gradient_SFO = self.coupling.pull(state.step, state.parameters["W_dec"], state.held)
         for seed, (extra, seed_grads) in enumerate(zip(pulled, grads, strict=True)):
             terms[seed] |= extra
-            seed_grads["W_dec"] = seed_grads["W_dec"] + gradient_SFO[seed]
+            if gradient_SFO is not None:
+                seed_grads["W_dec"] = seed_grads["W_dec"] + gradient_SFO[seed]
 
     @torch.no_grad()
     def _update(self, state: TrainState, grads: list[Parameters], lr: float) -> None:
@@ -143,4 +144,4 @@ class ReferenceEngine:
         if self.config.freeze == "soft_decoder":
             hold_near_start_(state.parameters["W_dec"][seed], torch.from_numpy(state.snapshots[0][seed]))
         if self.coupling is not None:
-            self.coupling.hold_({name: t[seed] for name, t in state.parameters.items()})
+            self.coupling.hold_(seed, {name: t[seed] for name, t in state.parameters.items()})
