@@ -20,7 +20,9 @@ from husai.statistics.estimate import MIN_UNITS, Estimate, at_level, estimate, t
 
 __all__ = [
     "Estimate",
+    "Terms",
     "at_level",
+    "cross_group_contrast",
     "cross_group_mean",
     "independent_difference",
     "lower_bound_over_seeds",
@@ -98,6 +100,17 @@ def cross_group_mean(
     kept = [(label_N != g)[:, None] & (label_N != g)[None, :] for g in range(n)]
     without_G = np.array([matrix_NN[cross_NN & keep].mean() for keep in kept])
     return _jackknife(value, without_G, level, method, unit)
+
+
+def cross_group_contrast(
+    terms: Terms, groups: Sequence[Hashable], level: float = 0.95, unit: str = "groups"
+) -> Estimate:
+    """`sum of weight * mean(matrix)` over cross-group pairs, of arms whose seeds and groups are the same.
+
+    Raises:
+        UserError: as `pair_contrast` and `cross_group_mean`.
+    """
+    return cross_group_mean(_combine(terms, "seeds"), groups, level, unit)
 
 
 def unit_mean(values: ArrayLike, level: float = 0.95, unit: str = "models") -> Estimate:

@@ -15,9 +15,9 @@ import numpy as np
 
 from husai.statistics.decision import Contrast
 from husai.statistics.estimate import Estimate
-from husai.statistics.intervals import independent_difference, pair_contrast, unit_mean
+from husai.statistics.intervals import independent_difference, unit_mean
 from husai.studies.plan import RANDOM_MODEL, TARGET
-from husai.studies.survey_evidence import ArmEvidence, incomparable
+from husai.studies.survey_evidence import ArmEvidence, incomparable, over_seeds_or_groups
 
 Weights = Mapping[str, float]
 
@@ -44,7 +44,8 @@ class Weighed:
         found = [self._terms(source, population, half) for source in self.one.members(group)]
         if any(terms is None for terms in found):
             return None
-        each = [pair_contrast(terms) for terms in found if terms is not None]
+        of = self.one.labels(group)
+        each = [over_seeds_or_groups(terms, of) for terms in found if terms is not None]
         return unit_mean([e.value for e in each], unit="models") if group == RANDOM_MODEL else each[0]
 
     def beyond(self, control: str, population: str = "alive", half: bool = False) -> Estimate | None:
@@ -55,7 +56,8 @@ class Weighed:
         own, other = self._terms(TARGET, population, half), self._terms(control, population, half)
         if own is None or other is None:
             return None
-        return pair_contrast([*own, *((-weight, matrix) for weight, matrix in other)])
+        terms = [*own, *((-weight, matrix) for weight, matrix in other)]
+        return over_seeds_or_groups(terms, self.one.labels(TARGET))
 
     def contrasts(self, half: bool = False) -> dict[str, Contrast] | None:
         """Over alive and over all latents: on the target, and beyond each control; None where one is missing."""
@@ -69,12 +71,14 @@ class Weighed:
         return found
 
     def explained_variance(self) -> Estimate | None:
-        """The same sum of explained variances on the source, by seed; None where one is missing."""
-        each = [(weight, arm.by_seed("explained_variance")) for weight, arm in self.parts]
-        if any(None in values for _, values in each):
-            return None
-        total = np.sum([weight * np.array(values, dtype=np.float64) for weight, values in each], axis=0)
-        return unit_mean(total, unit="seeds")
+        """The same sum of explained variances on the source, by seed or by group; None where one is missing."""
+        total, unit = np.zeros(()), "seeds"
+        for weight, arm in self.parts:
+            values, unit = arm.by_unit("explained_variance")
+            if values is None:
+                return None
+            total = total + weight * np.array(values)
+        return unit_mean(total, unit=unit)
 
     def _terms(self, source: str, population: str, half: bool) -> list[tuple[float, np.ndarray]] | None:
         found = [(weight, arm.matrix(source, population, half)) for weight, arm in self.parts]

@@ -13,17 +13,22 @@ from husai.studies.claim import Claim, check_claims
 from husai.studies.heads import check_heads
 from husai.studies.study import Controls
 from husai.training.config import TrainingConfig
+from husai.training.coupling.config import CouplingConfig
 
 MATCHED = 0.05  # arms whose L0 is within this share of the one requested are compared with each other
 NAME = r"^[A-Za-z0-9.-]+$"
 
 
 class SurveyArm(Config):
-    """One SAE config; with `l0`, its own knob is set so that this many latents are active per row."""
+    """One SAE config; with `l0`, its own knob is set so that this many latents are active per row.
+
+    `coupling` ties the seeds of each group of the setting together.
+    """
 
     name: str = Field(pattern=NAME)
     sae: SAEConfig
     l0: float | None = Field(default=None, gt=0)
+    coupling: CouplingConfig | None = None
 
 
 class Setting(Config):
@@ -40,6 +45,9 @@ class Setting(Config):
     max_steps: int = Field(ge=2)
     seeds: int = Field(default=5, ge=2, le=1000)
     first_seed: int = Field(default=0, ge=0, lt=1000, description="fresh seeds confirm what was selected on others")
+    group_size: int | None = Field(
+        default=None, ge=1, description="seeds that couplings tie together; of all arms only pairs of groups count"
+    )
     controls: Controls = Controls()
     ranked: bool = Field(default=True, description="false: a table of its own, whose arms are not compared")
     levels: bool = Field(default=False, description="also: untrained, random and permuted decoders of every arm")
@@ -55,8 +63,22 @@ class Setting(Config):
             raise ValueError("training.steps must be even (convergence compares it with its half) and within max_steps")
         if self.captured is not None and self.captured.pretrain is None:
             raise ValueError("the source of a setting is a trained model; a random-weight model is a control")
+        self._check_groups()
         check_heads(self.source, [(arm.name, arm.sae, arm.l0) for arm in self.arms])
         return self
+
+    def _check_groups(self) -> None:
+        coupled = [arm for arm in self.arms if arm.coupling is not None]
+        if coupled and self.group_size is None:
+            raise ValueError(f"{coupled[0].name} has a coupling: set group_size, since only pairs of groups count")
+        for arm in coupled:
+            if arm.l0 is not None:
+                raise ValueError(f"{arm.name} has a coupling: write its k, no L0 is searched for it")
+        each = {"seeds": self.seeds, "controls.seeds_per_random_model": self.controls.seeds_per_random_model}
+        each = each if self.random_models else {"seeds": self.seeds}
+        for name, seeds in each.items():
+            if self.group_size is not None and (seeds % self.group_size or seeds // self.group_size < 2):
+                raise ValueError(f"{name} = {seeds} are no two or more groups of {self.group_size}")
 
     @property
     def budgets(self) -> list[int]:

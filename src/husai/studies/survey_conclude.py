@@ -16,6 +16,7 @@ from husai.statistics.wording import what_varied
 from husai.store.record import Measurement, RunRecord
 from husai.studies.claim_verdict import judge_claims
 from husai.studies.claim_words import claim_facts, claim_measurements
+from husai.studies.coupled import WITHIN
 from husai.studies.evidence import STATISTIC
 from husai.studies.heads import left_out
 from husai.studies.measured import measured, single
@@ -28,7 +29,8 @@ from husai.studies.survey_words import answer, comparisons, truth
 TRUTH = ("mcc_to_truth", "mcc_to_truth_attainable", "matched_to_truth")
 HEAD = ("head_accuracy", "head_accuracy.task_held_out", "head_accuracy.majority")
 COPIED = (
-    "explained_variance", "mse", "l0", "dead_share", "alive", "cosine_to_init", "own_nearest_neighbour", *TRUTH, *HEAD,
+    "explained_variance", "mse", "l0", "dead_share", "alive", "cosine_to_init", "own_nearest_neighbour", WITHIN, *TRUTH,
+    *HEAD,
 )  # fmt: skip
 Key = tuple[str, str]  # setting and arm
 
@@ -209,8 +211,8 @@ def _place(where: Standing, rank: int, of: int) -> dict[str, Any]:
 
 def _quality(e: ArmEvidence) -> Estimate | None:
     """Explained variance over seeds."""
-    each = e.by_seed("explained_variance")
-    return None if None in each else unit_mean([v for v in each if v is not None], unit="seeds")
+    values, unit = e.by_unit("explained_variance")
+    return None if values is None else unit_mean(values, unit=unit)
 
 
 def _facts(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,19 +13,20 @@ from husai.statistics.convergence import Convergence, convergence
 from husai.statistics.decision import call
 from husai.statistics.estimate import Estimate
 from husai.statistics.intervals import (
+    Terms,
+    cross_group_contrast,
     independent_difference,
-    nested_pair_mean,
-    pair_mean,
-    pair_mean_difference,
+    pair_contrast,
     unit_mean,
 )
 from husai.store.record import RunRecord
 from husai.store.tensors import Arrays, load_arrays
+from husai.studies.coupled import labels
 from husai.studies.evidence import STATISTIC
 from husai.studies.node import Node
 from husai.studies.plan import GAUSSIAN, RANDOM_MODEL, TARGET, random_model
 from husai.studies.survey import MATCHED, Setting, SurveyArm
-from husai.studies.survey_plan import SurveyPlan
+from husai.studies.survey_plan import SurveyPlan, seeds_of
 
 NOTHING = "some pair of seeds has nothing to compare"
 
@@ -72,12 +73,18 @@ class ArmEvidence:
     def _read(self) -> dict[str, Arrays]:
         return {}
 
+    def labels(self, group: str) -> list[int] | None:
+        """The group of each seed, where the setting has groups: inside one, agreement was put in."""
+        size = self.setting.group_size
+        return None if size is None else labels(len(seeds_of(self.setting, self.members(group)[0])), size)
+
     def stability(self, group: str, population: str = "alive", half: bool = False) -> Estimate | None:
         """M of the arm on a group of sources; None where some pair of seeds has nothing to compare."""
         matrices = [self.matrix(source, population, half) for source in self.members(group)]
         if any(incomparable(matrix) for matrix in matrices):
             return None
-        return nested_pair_mean(matrices) if group == RANDOM_MODEL else pair_mean(matrices[0])
+        each = [over_seeds_or_groups([(1.0, matrix)], self.labels(group)) for matrix in matrices]
+        return unit_mean([e.value for e in each], unit="models") if group == RANDOM_MODEL else each[0]
 
     def excess(self, control: str, population: str = "alive", half: bool = False) -> Estimate | None:
         """M on the source less M on a control; seeds that both share are deleted from both at once."""
@@ -86,7 +93,8 @@ class ArmEvidence:
             return None
         if control == RANDOM_MODEL:
             return independent_difference(own, other)
-        return pair_mean_difference(self.matrix(TARGET, population, half), self.matrix(control, population, half))
+        terms = [(1.0, self.matrix(TARGET, population, half)), (-1.0, self.matrix(control, population, half))]
+        return over_seeds_or_groups(terms, self.labels(TARGET))
 
     def least_excess(self, half: bool = False) -> Estimate | None:
         """The smallest excess over the controls: what a claim has to stand on."""
@@ -115,6 +123,16 @@ class ArmEvidence:
         record = self.records[self.node(TARGET).id]
         return [m.value for m in record.measurements if m.name == name and set(m.scope) == {"seed"}]
 
+    def by_unit(self, name: str) -> tuple[list[float] | None, str]:
+        """The same of each independent unit, and what that is: seeds, or the means of groups; None where one misses."""
+        values, of = self.by_seed(name), self.labels(TARGET)
+        known = [v for v in values if v is not None]
+        if len(known) < len(values) or not known:
+            return None, "seeds"
+        if of is None:
+            return known, "seeds"
+        return [float(np.mean([v for v, g in zip(known, of, strict=True) if g == one])) for one in set(of)], "groups"
+
     @cached_property
     def matched(self) -> dict[str, bool]:
         """By group: whether L0 is what was requested, within the tolerance of a match."""
@@ -142,10 +160,14 @@ class ArmEvidence:
     def _change(self, group: str) -> Estimate:
         if self.stability(group) is None or self.stability(group, half=True) is None:
             return Estimate(float("nan"), None, None, 0.95, "none", 0, "seeds", None, None, NOTHING)
-        if group == RANDOM_MODEL:
-            both = [(self.matrix(s), self.matrix(s, half=True)) for s in self.members(group)]
-            return unit_mean([pair_mean(full).value - pair_mean(half).value for full, half in both], unit="models")
-        return pair_mean_difference(self.matrix(group), self.matrix(group, half=True))
+        both = [[(1.0, self.matrix(s)), (-1.0, self.matrix(s, half=True))] for s in self.members(group)]
+        each = [over_seeds_or_groups(terms, self.labels(group)) for terms in both]
+        return unit_mean([e.value for e in each], unit="models") if group == RANDOM_MODEL else each[0]
+
+
+def over_seeds_or_groups(terms: Terms, groups: Sequence[int] | None) -> Estimate:
+    """A weighted sum of pair matrices over all pairs of seeds, or over the pairs of seeds of different groups."""
+    return pair_contrast(terms) if groups is None else cross_group_contrast(terms, groups)
 
 
 def incomparable(matrix_SS: np.ndarray) -> bool:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from husai.saes.config import AnySAEConfig
 from husai.saes.registry import architecture
+from husai.studies.coupled import Coupled
 from husai.studies.heads import LEFT_OUT, on_rows
 from husai.studies.node import Node
 from husai.studies.plan import (
@@ -18,6 +19,7 @@ from husai.studies.plan import (
     gaussian_node,
     measure_node,
     random_model,
+    reference_node,
     stack_node,
 )
 from husai.studies.survey import Setting, Survey, SurveyArm
@@ -38,6 +40,7 @@ class SurveyPlan:
     before: dict[str, Node] = field(default_factory=dict)
     activations: dict[tuple[str, str], Node] = field(default_factory=dict)
     calibrations: dict[Place, Node] = field(default_factory=dict)
+    references: dict[Place, Node] = field(default_factory=dict)
     stacks: dict[tuple[str, str, str, int], Node] = field(default_factory=dict)
     measures: dict[tuple[str, str, str, int], Node] = field(default_factory=dict)
     levels: dict[tuple[str, str], Node] = field(default_factory=dict)
@@ -46,7 +49,7 @@ class SurveyPlan:
     @property
     def nodes(self) -> list[Node]:
         """What judging needs, once each."""
-        every = [self.before, self.activations, self.calibrations, self.stacks, self.measures]
+        every = [self.before, self.activations, self.calibrations, self.references, self.stacks, self.measures]
         return list({node.id: node for nodes in every for node in nodes.values()}.values())
 
     @property
@@ -57,7 +60,7 @@ class SurveyPlan:
     def roles(self) -> dict[str, Node]:
         """Every node that the survey's record references, by role."""
         found = {f"before {title}": node for title, node in self.before.items()}
-        for kind in ("activations", "calibrations", "stacks", "measures", "levels", "projections"):
+        for kind in ("activations", "calibrations", "references", "stacks", "measures", "levels", "projections"):
             nodes: Mapping[tuple[str | int, ...], Node] = getattr(self, kind)
             found |= {f"{kind.removesuffix('s')} {' '.join(map(str, key))}": node for key, node in nodes.items()}
         return found
@@ -118,16 +121,33 @@ def _add_arm(made: SurveyPlan, setting: Setting, source: str, arm: SurveyArm) ->
     setting, arm = setting.model_copy(update={"training": training}), arm.model_copy(update={"sae": sae})
     note = f", {LEFT_OUT}" if left_out else ""
     sae, calibrated = _calibrated(made, setting, source, arm, steps)
+    coupled = _coupled(made, setting, source, arm, sae)
     for budget in (steps // 2, steps):
         place = (setting.name, source, arm.name, budget)
         title = f"{setting.name} {source} {arm.name}: {len(seeds)} seeds, {budget} steps{note}"
         half = made.stacks.get((setting.name, source, arm.name, budget // 2))
-        stack = stack_node(sae, setting.training, budget, seeds, root, activations, title, half, calibrated)
+        stack = stack_node(sae, setting.training, budget, seeds, root, activations, title, half, calibrated, coupled)
         made.stacks[place] = stack
         name, detail = f"measure {setting.name} {source} {arm.name} at {budget} steps", _detail(source, budget, steps)
         made.measures[place] = measure_node(stack, activations, root, name, detail)
     if source == TARGET and architecture(sae).trained:
         _add_extra(made, setting, arm.name, made.stacks[setting.name, source, arm.name, steps], activations)
+
+
+def _coupled(made: SurveyPlan, setting: Setting, source: str, arm: SurveyArm, sae: AnySAEConfig) -> Coupled | None:
+    """The arm's coupling, with a reference for each group where it needs them: trained for the first budget, so that
+    what is trained for more steps goes on with the same one."""
+    if arm.coupling is None:
+        return None
+    coupled = Coupled(arm.coupling, None, setting.group_size)
+    if not arm.coupling.needs_reference:
+        return coupled
+    activations, root = made.activations[setting.name, source], made.survey.root_seed
+    groups, steps = coupled.groups(seeds_of(setting, source)), setting.training.steps
+    title = f"{setting.name} {source} {arm.name}: {groups} references, {steps} steps"
+    reference = reference_node(sae, setting.training, steps, root, activations, title, groups)
+    made.references[setting.name, source, arm.name] = reference
+    return replace(coupled, reference=reference)
 
 
 def _add_extra(made: SurveyPlan, setting: Setting, arm: str, stack: Node, activations: Node) -> None:
