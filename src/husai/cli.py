@@ -86,40 +86,37 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Run a study to its verdict and report; a finished one is returned, an interrupted one goes on."""
-    from husai.studies import present, present_survey
-    from husai.studies.runner import Run, default_workers
-    from husai.studies.survey import Survey
-    from husai.studies.survey_run import SurveyRun
+    from husai.studies import present_run
+    from husai.studies.programme_run import undertaking
+    from husai.studies.runner import default_workers
 
-    chosen = _study(study).override(set_ or [])
-    processes = workers or default_workers()
-    many = isinstance(chosen, Survey)
+    chosen, processes = _study(study, set_ or []), workers or default_workers()
     if dry_run:
-        data, text = (present_survey.survey_dry_run if many else present.dry_run)(chosen, processes)
+        data, text = present_run.dry_run(chosen, processes)
         _answer(data) if as_json else print(text)
         return
     with _shown(as_json):
-        folder, record = (SurveyRun if many else Run)(chosen, results, processes).start()
-    data, text = (present_survey.survey_answer if many else present.verdict)(folder, record)
+        folder, record = undertaking(chosen, results, processes).start()
+    data, text = present_run.answer(folder, record)
     _answer(data) if as_json else print(text)
 
 
-def _study(text: str) -> Any:
+def _study(text: str, assignments: list[str]) -> Any:
     if text.endswith(".py") or "/" in text:
         from husai.studies.load import study_from_file
 
-        return study_from_file(Path(text))
-    from husai.recipes import recipe
+        return study_from_file(Path(text)).override(assignments)
+    from husai.recipes import made
 
-    return recipe(text)()
+    return made(text, assignments)
 
 
 @app.command(epilog="Example: husai studies --json")
 def studies(as_json: AsJson = False) -> None:
     """List the studies that come with husai."""
-    from husai.recipes import RECIPES, recipe
+    from husai.recipes import RECIPES, made
 
-    found = {name: recipe(name)().question for name in RECIPES}
+    found = {name: made(name).question for name in RECIPES}
     if as_json:
         _answer(found)
         return
@@ -283,6 +280,31 @@ def convert(
     print(folder)
 
 
+@app.command(epilog="Example: husai calibrate --activations acts.npy --k 4,8,16,32 --ev-floor 0.2")
+def calibrate(
+    activations: Annotated[Path, typer.Option("--activations", help="A folder that husai capture printed, or a file.")],
+    k: Annotated[str, typer.Option("--k", help="The k to try, e.g. 4,8,16,32.")] = "4,8,16,32",
+    ev_floor: Annotated[float, typer.Option("--ev-floor", help="Least explained variance.")] = 0.2,
+    key: Key = None,
+    d_in: Annotated[int | None, typer.Option(min=1, help="Declared width of a row; must match.")] = None,
+    set_: Set = None,
+    results: Results = HERE,
+    workers: Workers = None,
+    as_json: AsJson = False,
+) -> None:
+    """Which k of a TopK SAE may be recommended for these activations? Often none, and it says why."""
+    from husai.studies import present_run
+    from husai.studies.calibrate_alone import calibration_on
+    from husai.studies.calibration_run import CalibrationRun
+    from husai.studies.runner import default_workers
+
+    with _shown(as_json):
+        chosen = calibration_on(activations, key, d_in, k, ev_floor, set_ or [])
+        folder, record = CalibrationRun(chosen, results, workers or default_workers()).start()
+    data, text = present_run.answer(folder, record)
+    _answer(data) if as_json else print(text)
+
+
 Run_ = Annotated[str, typer.Argument(metavar="RUN", help="A run folder, the start of its id, or a study's name.")]
 
 
@@ -291,19 +313,11 @@ def show(run: Run_, results: Results = HERE, as_json: AsJson = False) -> None:
     """Show what a run measured: verdict and tables of a study, all numbers of anything else."""
     from husai.store.index import find_run
     from husai.store.layout import read_record
-    from husai.studies import present, present_survey
+    from husai.studies import present_run
 
     folder = find_run(run, results)
     record = read_record(folder)
-    if as_json:
-        _answer(record.plain())
-    elif record.kind == "survey":
-        print(present_survey.survey_answer(folder, record)[1])
-    elif record.kind == "study":
-        print(present.study(record))
-        print(present.verdict(folder, record)[1])
-    else:
-        print(present.record(record))
+    _answer(record.plain()) if as_json else print(present_run.shown(folder, record))
 
 
 @app.command(epilog="Example: husai features quickstart --arm k4 --seed 0 > features.csv")

@@ -18,8 +18,8 @@ from husai.store.references import Unresolved, follow
 RANDOM_MODEL = "random_model"
 SOURCES = ("target", "gaussian", "gaussian-2", "planted", "planted-gaussian", RANDOM_MODEL)
 KINDS = (
-    "model", "activations", "reference", "stack", "measure", "level", "projection", "frozen", "splice", "fourier", "before",
-    "activation", "calibration",
+    "model", "activations", "reference", "stack", "measure", "level", "projection", "frozen", "splice", "fourier",
+    "before", "activation", "calibration",
 )  # fmt: skip
 STATISTIC = "mcc_signed"
 
