@@ -121,12 +121,16 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
 
 
 def _keys_at(model: type[BaseModel], place: tuple[int | str, ...]) -> set[str]:
-    """Valid keys at a place of a model; the name of a variant in it chooses that variant, an index nothing."""
+    """Valid keys at a place of a model; the name of a variant in it chooses that variant, an index nothing.
+
+    A name can be both (a source of kind `planted` has a field `planted`): it is the variant while there is a choice.
+    """
     held = [model]
     for step in place:
         fields = [m.model_fields[step].annotation for m in held if step in m.model_fields]
         variants = [m for m in held if "kind" in m.model_fields and m.model_fields["kind"].default == step]
-        held = [found for annotation in fields for found in _models_in(annotation)] or variants or held
+        inside = [found for annotation in fields for found in _models_in(annotation)]
+        held = (variants if len(held) > 1 else []) or inside or variants or held
     return {name for m in held for name in m.model_fields}
 
 

@@ -11,6 +11,8 @@ from pydantic import TypeAdapter
 from husai.activations.source import CapturedSource, ExternalSource, PlantedSource, Source, SurrogateSource
 from husai.config import Config
 from husai.errors import UserError
+from husai.tasks.planted import PlantedConfig
+from husai.tasks.structured import StructuredConfig
 
 EVERY = [
     CapturedSource(),
@@ -20,6 +22,7 @@ EVERY = [
     ExternalSource(path="x.npy", d_in=8),
     SurrogateSource(of=CapturedSource(), how="gaussian"),
     SurrogateSource(of=SurrogateSource(of=PlantedSource(), how="shuffled"), draw=3),
+    PlantedSource(planted=StructuredConfig(zipf=1.2)),
 ]
 
 
@@ -34,7 +37,7 @@ def test_round_trip(source):
 
 
 def test_synthetic_and_descriptions():
-    assert [source.synthetic for source in EVERY] == [False, False, False, True, False, True, True]
+    assert [source.synthetic for source in EVERY] == [False, False, False, True, False, True, True, True]
     assert ExternalSource(path="x.npy", declared_synthetic=True).synthetic
     assert EVERY[0].describe() == (
         "activations of a trained model at blocks.0.hook_resid_post, positions: read,"
@@ -44,6 +47,20 @@ def test_synthetic_and_descriptions():
     assert "positions: 0, 2" in EVERY[2].describe()
     assert EVERY[5].describe() == f"Gaussian with the mean and covariance of ({EVERY[0].describe()})"
     assert "shuffled" in EVERY[6].describe() and "planted" in EVERY[6].describe()
+    assert EVERY[7].describe() == (
+        "planted rows: 9 on average of 1024 known features active in 96 dimensions, frequencies by Zipf's law "
+        "(exponent 1.2), 256 need a parent to be active, the others correlated (blocks, 0.3)"
+    )
+
+
+def test_a_planted_dictionary_of_either_kind():
+    """Files from before there were two kinds name none, and their nodes must keep their ids."""
+    old = PlantedConfig(n_active=2).plain()
+    assert PlantedSource(planted=PlantedConfig(n_active=2)).plain() == {"kind": "planted", "planted": old}
+    assert sorted(old) == ["d_in", "kind", "n_active", "n_features", "n_rows", "seed"]
+    assert PlantedSource.parse({"planted": {"n_active": 2}}).planted == PlantedConfig(n_active=2)
+    other = PlantedSource(planted=PlantedConfig(d_in=8, n_rows=300)).override(["planted.kind=structured"])
+    assert other.planted == StructuredConfig(d_in=8, n_rows=300)
 
 
 @pytest.mark.parametrize(
@@ -54,6 +71,12 @@ def test_synthetic_and_descriptions():
         ({"kind": "captured", "positions": []}, "positions is empty"),
         ({"kind": "captured", "hook": "x"}, "unknown key"),
         ({"kind": "recorded"}, "source"),
+        ({"kind": "planted", "planted": {"kind": "grown"}}, "planted"),
+        (
+            {"kind": "planted", "planted": {"kind": "structured", "n_active": 3}},
+            "n_active': did you mean 'mean_active'",
+        ),
+        ({"kind": "planted", "planted": {"n_activ": 3}}, "n_activ': did you mean 'n_active'"),
         ({"kind": "surrogate", "of": {"kind": "planted"}, "how": "pink"}, "how"),
         ({"kind": "external", "path": ""}, "path"),
     ],

@@ -249,6 +249,7 @@ def _numbers(source: str, arm: int, seeds: int, pairs: Any, alive: int) -> list[
     }
     if source == "planted":
         each["mcc_to_truth"] = [0.8 - 0.01 * s - 0.2 * arm for s in range(seeds)]
+        each["precision_to_truth(0.7)"] = [0.7 - 0.01 * s - 0.2 * arm for s in range(seeds)]
     for name, values in each.items():
         made += [single(name, v, "share, 80 rows", {"seed": str(s)}, "one seed") for s, v in enumerate(values)]
         made.append(measured(name, unit_mean(values, unit="seeds"), "share, 80 rows", {}))

@@ -214,6 +214,7 @@ def _measure(
         each["mcc_to_truth"] = wanted.truth + wanted.spread * rng.standard_normal(seeds) / 4
         each["mcc_to_truth_attainable"] = np.ones(seeds)
         each["matched_to_truth"] = each["mcc_to_truth"]
+        each |= {f"recall_of_truth({t})": each["mcc_to_truth"] - t / 10 for t in (0.7, 0.9)}
     for name, values in each.items():
         listed = [float(v) for v in values]
         made += [single(name, v, "share, 80 rows", {"seed": str(s)}, "one seed") for s, v in enumerate(listed)]

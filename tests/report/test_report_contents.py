@@ -14,7 +14,7 @@ from husai.report.figure import Stroke, number
 from husai.report.figures import reconstruction
 from husai.report.html import html
 from husai.report.site import write_report
-from husai.report.tables import Column, Table, noted
+from husai.report.tables import Column, Table, noted, planted
 from husai.report.view import View, natural
 from husai.statistics.intervals import unit_mean
 from husai.store.audit import audit
@@ -83,6 +83,13 @@ def test_without_random_models_and_planted_data(studies: Any, tmp_path: Path) ->
     built = build(studies, tmp_path, study={"positive": None, "controls": Controls(random_models=0)})
     assert "random_model" not in text_of(built.folder, "arms")
     assert "missing: nothing of this kind is in the record" in text_of(built.folder, "planted")
+
+
+def test_what_was_found_of_the_planted_dictionary(built_study: Any) -> None:
+    made = planted(View.of(built_study.record, built_study.upstream))
+    *_, last = made.columns
+    assert plain(last.head) == "precision_to_truth(0.7)"
+    assert [plain(row[-1]).split()[0] for row in made.rows] == ["0.680", "0.480"]
 
 
 def test_every_source_measured_and_the_words_about_it(built_study: Any) -> None:

@@ -16,6 +16,7 @@ from husai.report.figure import Curve, Dot, Figure, Label
 from husai.report.survey_figures import sparsity, stability, truth
 from husai.report.survey_site import write_survey_report
 from husai.report.survey_tables import standing
+from husai.report.survey_tables import truth as truth_table
 from husai.report.survey_view import SurveyView, given_out
 from husai.store.audit import audit
 from husai.store.layout import read_record
@@ -51,6 +52,17 @@ def test_the_audit_resolves_everything(built_survey: Any) -> None:
     assert found.passed, found.findings[:5]
     assert found.checked["reports"] == 1 and found.checked["marks in reports"] > 200
     assert found.checked["numbers in reports"] > 1000
+
+
+def test_what_was_found_of_the_truth_is_shown_by_the_names_of_the_record(view: SurveyView) -> None:
+    table = next(made for made in map(truth_table, view.comparisons) if made.rows)
+    heads = [plain(column.head) for column in table.columns]
+    assert [head for head in heads if "(" in head] == ["recall_of_truth(0.7)", "recall_of_truth(0.9)"]
+    for row in table.rows:
+        shown = dict(zip(heads, map(plain, row), strict=True))
+        to_truth = float(shown["to the truth"].split()[0])
+        assert float(shown["recall_of_truth(0.7)"].split()[0]) == pytest.approx(to_truth - 0.07, abs=0.002)
+        assert float(shown["recall_of_truth(0.9)"].split()[0]) == pytest.approx(to_truth - 0.09, abs=0.002)
 
 
 def test_the_folder_of_a_survey(built_survey: Any) -> None:

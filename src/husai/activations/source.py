@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from husai.config import Config
 from husai.models.config import PretrainConfig, TransformerConfig
 from husai.tasks.modular import ModularConfig
 from husai.tasks.planted import PlantedConfig
+from husai.tasks.structured import StructuredConfig
 
 
 class CapturedSource(Config):
@@ -61,11 +62,22 @@ class CapturedSource(Config):
         return self.model_copy(update={"pretrain": None, "random_model": index})
 
 
+def _how_planted(given: Any) -> Any:
+    """The kind of a planted config; files that name none mean `planted`, which once was the only one."""
+    return given.get("kind", "planted") if isinstance(given, dict) else getattr(given, "kind", None)
+
+
+AnyPlanted = Annotated[
+    Annotated[PlantedConfig, Tag("planted")] | Annotated[StructuredConfig, Tag("structured")],
+    Discriminator(_how_planted),
+]
+
+
 class PlantedSource(Config):
     """Rows made from a known dictionary."""
 
     kind: Literal["planted"] = "planted"
-    planted: PlantedConfig = PlantedConfig()
+    planted: AnyPlanted = PlantedConfig()
 
     @property
     def synthetic(self) -> bool:
@@ -74,8 +86,7 @@ class PlantedSource(Config):
 
     def describe(self) -> str:
         """One sentence."""
-        p = self.planted
-        return f"planted rows: {p.n_active} of {p.n_features} known features active in {p.d_in} dimensions"
+        return self.planted.describe()
 
 
 class ExternalSource(Config):

@@ -27,6 +27,7 @@ RECIPES = {
     "phase4d": "husai.recipes.phase4d:study",
     "calibrate": "husai.recipes.calibrate:study",
     "consistency": "husai.recipes.consistency:study",
+    "ground_truth": "husai.recipes.ground_truth:study",
     "programme": "husai.recipes.programme:study",
 }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from husai.report.cells import Cell, Flag, Missing, Number, Small, Words, fact, with_interval
 from husai.report.survey_view import ArmView, Comparison, SurveyView
-from husai.report.tables import QUALITY, Column, Table, cell, first_level
+from husai.report.tables import FOUND, QUALITY, Column, Table, cell, first_level, found_at
 from husai.report.view import STATISTIC, Upstream, source_order
 
 EMPTY = "no arm is in the record"
@@ -132,14 +132,16 @@ def _convergence_row(arm: ArmView, group: str) -> list[Cell]:
 def truth(table: Comparison) -> Table:
     """Agreement with the truth beside agreement between seeds, and what follows; no rows where no truth is known."""
     columns = [Column("arm", text=True), Column("between seeds"), Column("to the truth"), Column("of at most")]
-    columns += [Column("matched only"), Column("explained variance"), Column("so it is", text=True)]
+    columns += [Column("matched only"), Column("explained variance")]
     names = ("mcc_to_truth", "mcc_to_truth_attainable", "matched_to_truth", "explained_variance")
+    arms = [arm for arm in table.ordered if arm.on_source("mcc_to_truth") is not None]
+    more, cells = found_at([[arm.on_source(name) for name in FOUND] for arm in arms], table.view.id)
     rows: list[list[Cell]] = []
-    for arm in table.ordered:
+    for arm, extra in zip(arms, cells, strict=True):
         found = [arm.on_source(STATISTIC, population="alive"), *(arm.on_source(name) for name in names)]
-        if found[1] is not None:
-            shown = [cell(m, arm.view.id, with_interval) for m in found]
-            rows.append([arm_name(arm), *shown, arm.fact("truth.words")])
+        shown = [cell(m, arm.view.id, with_interval) for m in found]
+        rows.append([arm_name(arm), *shown, *extra, arm.fact("truth.words")])
+    columns += [*more, Column("so it is", text=True)]
     return Table(f"truth-{table.number}", "Between seeds, and to the truth", columns, rows, "no truth is known")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from string import ascii_lowercase
 
@@ -12,6 +12,9 @@ from husai.store.record import Measurement
 
 ABSENT = Missing("not in the record")
 Show = Callable[[Measurement, str], Cell]
+FOUND = tuple(
+    f"{what}({t})" for t in (0.7, 0.9) for what in ("precision_to_truth", "recall_of_truth", "firings_of_truth_found")
+)
 
 
 @dataclass(frozen=True)
@@ -227,15 +230,26 @@ def convergence(view: View) -> Table:
     return Table("convergence", "Does training twice as long change anything?", columns, rows, wordy=True)
 
 
+def found_at(rows: Sequence[Sequence[Measurement | None]], run: str) -> tuple[list[Column], list[list[Cell]]]:
+    """What of the truth was found (`FOUND`, one list for each row): the columns that the record has, by its names."""
+    known = [next((m for m in column if m is not None), None) for column in zip(*rows, strict=True)]
+    heads = [(i, Column(Words(m.name, f"{run}#{m.key}", "name", "name"))) for i, m in enumerate(known) if m]
+    return [head for _, head in heads], [[cell(row[i], run, with_interval) for i, _ in heads] for row in rows]
+
+
 def planted(view: View) -> Table:
     """Agreement with the truth beside agreement between seeds, where the truth is known."""
     columns = [Column("source", text=True), Column("arm", text=True), Column("between seeds"), Column("to the truth")]
     columns += [Column("of at most"), Column("matched only"), Column("explained variance")]
     truth = ("mcc_to_truth", "mcc_to_truth_attainable", "matched_to_truth", "explained_variance")
     rows: list[list[Cell]] = []
+    known: list[list[Measurement | None]] = []
     for source in dict.fromkeys(m.scope["source"] for m in view.record.select("mcc_to_truth")):
         for i, arm in enumerate(view.arms):
             wanted = [(STATISTIC, {"population": "alive"}), *((name, {}) for name in truth)]
             found = [view.get(name, source=source, arm=arm, **scope) for name, scope in wanted]
             rows.append([source_name(view, source), view.arm(i), *(cell(m, view.id, with_interval) for m in found)])
-    return Table("planted", "Agreement between seeds and with the planted dictionary", columns, rows)
+            known.append([view.get(name, source=source, arm=arm) for name in FOUND])
+    more, cells = found_at(known, view.id)
+    rows = [[*row, *extra] for row, extra in zip(rows, cells, strict=True)]
+    return Table("planted", "Agreement between seeds and with the planted dictionary", [*columns, *more], rows)

@@ -15,6 +15,7 @@ ANYTHING = (-INF, INF)
 RANGES: dict[str, tuple[float, float]] = {
     **dict.fromkeys(("mcc_signed", "activation_match", "cosine_to_init", "mcc_to_truth", "matched_to_truth"), COSINE),
     **dict.fromkeys(("mcc_abs", "mean_max_cos", "own_nearest_neighbour", "mcc_to_truth_attainable"), SHARE),
+    **dict.fromkeys(("precision_to_truth", "recall_of_truth", "firings_of_truth_found"), SHARE),
     **dict.fromkeys(("shared_at", "subspace_overlap", "reappearing_share", "reappearing_mass", "dead_share"), SHARE),
     **dict.fromkeys(("accuracy", "held_out_accuracy", "fourier_overlap", "frequency_energy"), SHARE),
     **dict.fromkeys(("explained_variance", "reappearing_explained_variance"), AT_MOST_1),

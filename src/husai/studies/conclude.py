@@ -28,7 +28,11 @@ from husai.studies.measured import measured
 from husai.studies.plan import GAUSSIAN, GAUSSIAN_2, PLANTED, PLANTED_GAUSSIAN, RANDOM_MODEL, TARGET, Plan, has_planes
 from husai.studies.recovered import recovered
 
-TRUTH = ("mcc_to_truth", "mcc_to_truth_attainable", "matched_to_truth")
+TRUTH = (
+    "mcc_to_truth", "mcc_to_truth_attainable", "matched_to_truth",
+    "precision_to_truth(0.7)", "recall_of_truth(0.7)", "firings_of_truth_found(0.7)",
+    "precision_to_truth(0.9)", "recall_of_truth(0.9)", "firings_of_truth_found(0.9)",
+)  # fmt: skip
 COPIED = ("explained_variance", "l0", "dead_share", "alive", "cosine_to_init", "own_nearest_neighbour", *TRUTH)
 
 

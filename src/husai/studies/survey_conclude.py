@@ -26,7 +26,11 @@ from husai.studies.survey_evidence import NOTHING, ArmEvidence
 from husai.studies.survey_plan import SurveyPlan
 from husai.studies.survey_words import answer, comparisons, truth
 
-TRUTH = ("mcc_to_truth", "mcc_to_truth_attainable", "matched_to_truth")
+TRUTH = (
+    "mcc_to_truth", "mcc_to_truth_attainable", "matched_to_truth",
+    "precision_to_truth(0.7)", "recall_of_truth(0.7)", "firings_of_truth_found(0.7)",
+    "precision_to_truth(0.9)", "recall_of_truth(0.9)", "firings_of_truth_found(0.9)",
+)  # fmt: skip
 HEAD = ("head_accuracy", "head_accuracy.task_held_out", "head_accuracy.majority")
 COPIED = (
     "explained_variance", "mse", "l0", "dead_share", "alive", "cosine_to_init", "own_nearest_neighbour", WITHIN, *TRUTH,

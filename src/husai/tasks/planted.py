@@ -21,7 +21,8 @@ class Planted:
     """Rows and the truth behind them. Arrays are read-only.
 
     `x_ND` float32 = sum over k of `values_NK[n, k] * dictionary_FD[indices_NK[n, k]]`; `dictionary_FD` float32 has
-    unit rows; `indices_NK` int64 are different features within a row, ascending; `values_NK` float32 > 0.
+    unit rows; `indices_NK` int64 are different features within a row, ascending; `values_NK` float32 > 0. A row with
+    fewer than K active features ends in places of index 0 and value 0, which stand for nothing.
     """
 
     x_ND: np.ndarray
@@ -35,6 +36,21 @@ class Planted:
             view = getattr(self, name).view()
             view.flags.writeable = False
             object.__setattr__(self, name, view)
+
+    @property
+    def active_NK(self) -> np.ndarray:
+        """Whether a place holds a feature [N, K]."""
+        return self.values_NK > 0
+
+    @property
+    def true_l0(self) -> float:
+        """Active features per row, mean over the rows."""
+        return float(self.active_NK.sum(1).mean())
+
+    @property
+    def frequency_F(self) -> np.ndarray:
+        """Share of the rows in which each feature is active [F], float64."""
+        return np.bincount(self.indices_NK[self.active_NK], minlength=len(self.dictionary_FD)) / len(self.x_ND)
 
     @cached_property
     def content_hash(self) -> str:
@@ -61,6 +77,15 @@ class PlantedConfig(Config):
         if self.n_active > self.n_features:
             raise ValueError(f"n_active ({self.n_active}) cannot exceed n_features ({self.n_features})")
         return self
+
+    @property
+    def true_l0(self) -> float:
+        """Features per row."""
+        return float(self.n_active)
+
+    def describe(self) -> str:
+        """One sentence."""
+        return f"planted rows: {self.n_active} of {self.n_features} known features active in {self.d_in} dimensions"
 
     def build(self) -> Planted:
         """Draw dictionary and codes, each from its own stream; neither is ever the stream of a model or an SAE."""

@@ -12,7 +12,7 @@ from husai.activations.cache import ActivationCache
 from husai.activations.capture import capture
 from husai.activations.external import ExternalFile, import_file
 from husai.activations.guards import describe_rows
-from husai.activations.labels import RowLabels
+from husai.activations.labels import UNLABELLED, RowLabels
 from husai.activations.manifest import Origin
 from husai.activations.planted_twin import planted_twin
 from husai.activations.source import CapturedSource, ExternalSource, PlantedSource
@@ -28,7 +28,7 @@ from husai.store.tensors import load_arrays, save_arrays
 from husai.studies.node import Outcome, Work
 from husai.tasks.planted import Planted
 
-ROWS, MLP_FILE = "rows", "mlp.safetensors"
+ROWS, MLP_FILE, TRUTH = "rows", "mlp.safetensors", "truth.safetensors"
 
 
 def run(work: Work) -> Outcome:
@@ -45,16 +45,24 @@ def run(work: Work) -> Outcome:
         _count("effective_rank", manifest.effective_rank, "dimensions (exp of the entropy of singular values)"),
         _count("participation_ratio", manifest.participation_ratio, "dimensions ((sum l)^2 / sum l^2)"),
     ]
+    if (work.draft / TRUTH).exists():
+        facts["true_l0"] = _true_l0(work.draft / TRUTH, manifest.n_rows)
+        found.append(_count("true_l0", facts["true_l0"], "active planted features per row", TRUTH))
     return Outcome(found, facts, {"root_seed": work.fields.get("root_seed", 0)})
 
 
-def _count(name: str, value: float | None, unit: str) -> Measurement:
+_MANIFEST = f"{ROWS}/manifest.json"
+
+
+def _count(name: str, value: float | None, unit: str, file: str = _MANIFEST) -> Measurement:
     reason = "" if value is not None else "the rows are too wide for a covariance"
     exact = "a property of these rows, no sample"
-    return Measurement(name=name, value=value, reason=reason, unit=unit, no_interval=exact, artefacts=(_MANIFEST,))
+    return Measurement(name=name, value=value, reason=reason, unit=unit, no_interval=exact, artefacts=(file,))
 
 
-_MANIFEST = f"{ROWS}/manifest.json"
+def _true_l0(truth: Path, n_rows: int) -> float:
+    """Active planted features per row, mean over all rows; from counts, so that four in every row are 4 exactly."""
+    return float(np.rint(load_arrays(truth)["frequency_F"] * n_rows).sum() / n_rows)
 
 
 def _captured(work: Work, plain: dict[str, Any]) -> ActivationCache:
@@ -85,14 +93,18 @@ def _planted(work: Work, plain: dict[str, Any]) -> ActivationCache:
 
 def _save_truth(work: Work, made: Planted) -> dict[str, str]:
     """Write the dictionary; returns the hash of everything planted."""
-    save_arrays(work.draft / "truth.safetensors", {"dictionary_FD": made.dictionary_FD})
+    save_arrays(work.draft / TRUTH, {"dictionary_FD": made.dictionary_FD, "frequency_F": made.frequency_F})
     return {"planted": made.content_hash}
 
 
 def _largest(made: Planted) -> RowLabels:
-    """The feature with the largest coefficient in each row; nothing was ever trained on them, so none is held out."""
+    """The feature with the largest coefficient in each row, no label where none is active.
+
+    Nothing was ever trained on them, so none is held out.
+    """
     strongest_N = made.values_NK.argmax(axis=1)[:, None]
     labels_N = np.take_along_axis(made.indices_NK, strongest_N, axis=1)[:, 0]
+    labels_N = np.where(made.active_NK.any(axis=1), labels_N, UNLABELLED)
     return RowLabels("largest", len(made.dictionary_FD), labels_N, np.zeros(len(labels_N), dtype=bool))
 
 

@@ -17,7 +17,7 @@ from husai.activations.labels import UNLABELLED
 from husai.activations.strata import ALL, WITHOUT_OUTLIERS
 from husai.evals.fidelity import Fidelity, fidelity
 from husai.evals.head import head_answers
-from husai.evals.recovery import recovery
+from husai.evals.recovery import FOUND_AT, Recovery, recovery
 from husai.saes.stack import SAEStack, load_stack
 from husai.stability.features import feature_table
 from husai.stability.matching import Matches, match_all
@@ -31,6 +31,7 @@ from husai.studies.between_groups import group_measurements
 from husai.studies.group import RANKS, SHOWN_T, STRATA, Group, Row, over_seeds
 from husai.studies.measured import single
 from husai.studies.node import Outcome, Work
+from husai.studies.nodes.activations import TRUTH
 from husai.studies.nodes.labels import head_labels
 from husai.studies.nodes.rows import Rows, open_rows
 from husai.training.config import TrainingConfig
@@ -236,17 +237,29 @@ def _without(found: Found) -> Iterator[Row]:
 
 def _truth(work: Work, found: Found) -> list[Measurement]:
     """On planted data: agreement with the truth, beside the agreement between seeds."""
-    path = work.folders["activations"] / "truth.safetensors"
+    path = work.folders["activations"] / TRUTH
     if not path.exists():
         return []
-    truth = load_arrays(path)["dictionary_FD"]
-    scores = [recovery(found.W_dec_SFD[i], truth, found.alive_SF[i]) for i in range(len(found.stack))]
-    rows = [
+    truth = load_arrays(path)
+    scores = [recovery(found.W_dec_SFD[i], truth["dictionary_FD"], found.alive_SF[i]) for i in range(len(found.stack))]
+    rows: list[tuple[str, list[float], str]] = [
         ("mcc_to_truth", [s.mcc_to_truth for s in scores], "cosine, over the larger count of latents and features"),
         ("mcc_to_truth_attainable", [s.attainable for s in scores], "largest possible value at these counts"),
         ("matched_to_truth", [s.matched for s in scores], "cosine, mean over the latents that were matched"),
+        *_found(scores, truth.get("frequency_F")),
     ]
     return [m for name, values, unit in rows for m in found.group.with_each(name, list(values), unit, True)]
+
+
+def _found(scores: list[Recovery], frequency_F: np.ndarray | None) -> Iterator[tuple[str, list[float], str]]:
+    """How many latents are planted features, and how many of those were found; no firings for rows made before them."""
+    for t in FOUND_AT:
+        at = f"one-to-one partner has cosine >= {t:g}"
+        yield f"precision_to_truth({t:g})", [s.precision(t) for s in scores], f"share of alive latents whose {at}"
+        yield f"recall_of_truth({t:g})", [s.recall(t) for s in scores], f"share of planted features whose {at}"
+        if frequency_F is not None:
+            firings = [s.recall_of_firings(t, frequency_F) for s in scores]
+            yield f"firings_of_truth_found({t:g})", firings, f"share of firings of planted features whose {at}"
 
 
 def _head(found: Found) -> list[Measurement]:
