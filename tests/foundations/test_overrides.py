@@ -155,3 +155,16 @@ def test_another_kind_keeps_what_was_declared_and_takes_its_own_defaults() -> No
     )
     assert refused("parts.7.kind=large") == "--set parts.7.kind: '7' is not an index; valid: 0 to 1"
     assert refused("prat.kind=large") == "--set prat.kind: unknown key 'prat': did you mean 'part'?"
+
+
+class Perhaps(Config):
+    part: Part | None = None
+
+
+def test_a_kind_where_there_is_nothing_yet_makes_it() -> None:
+    assert Perhaps().override(["part.kind=large"]) == Perhaps(part=Large())
+    assert Perhaps().override(["part.kind=large", "part.width=3"]) == Perhaps(part=Large(width=3))
+    with pytest.raises(UserError, match="'part' has no parts"):
+        Perhaps().override(["part.width=3"])
+    with pytest.raises(UserError, match="unknown key 'prat'"):
+        Perhaps().override(["prat.kind=large"])

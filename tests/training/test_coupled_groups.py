@@ -73,7 +73,7 @@ def tie(group: int, config: AnySAEConfig = SAE_CONFIG) -> Tie:
 
 
 def job(seeds: tuple[int, ...], steps: int, coupling: Coupling | None) -> Job:
-    settings = TrainingConfig(steps=steps, batch=B, lr=5e-3, engine="reference")
+    settings = TrainingConfig(steps=steps, batch=B, lr=8e-3, engine="reference")
     feed = Feed(X, Batches(len(X), B, 7, seeds, shared_order=False))
     return Job(SAE_CONFIG, settings, D, seeds, 7, feed.batch, "same", "test", coupling)
 
@@ -129,12 +129,12 @@ def test_what_is_drawn_is_drawn_for_each_group() -> None:
 
 
 @pytest.mark.parametrize("asked", COUPLINGS, ids=kind)
-@pytest.mark.parametrize("stop_at", [8, 22])
+@pytest.mark.parametrize("stop_at", [8, 17])
 def test_cut_between_two_matchings_it_ends_with_the_same_bits(asked: AnyCoupling, stop_at: int, tmp_path: Path) -> None:
     assert stop_at % EVERY and (stop_at + 1) % EVERY
     coupling = couple(asked, [tie(0), tie(1)], 2)
-    whole = train(job((0, 1, 2, 3), 24, coupling), tmp_path / "whole")
-    cut, calls = job((0, 1, 2, 3), 24, coupling), iter(range(10**6))
+    whole = train(job((0, 1, 2, 3), 18, coupling), tmp_path / "whole")
+    cut, calls = job((0, 1, 2, 3), 18, coupling), iter(range(10**6))
 
     def batch_at(step: int) -> Tensor:
         if next(calls) == stop_at:
@@ -155,8 +155,8 @@ def test_cut_between_two_matchings_it_ends_with_the_same_bits(asked: AnyCoupling
 @pytest.mark.parametrize("asked", COUPLINGS, ids=kind)
 def test_a_larger_budget_goes_on_from_the_trunk(asked: AnyCoupling, tmp_path: Path) -> None:
     coupling = couple(asked, [tie(0), tie(1)], 2)
-    half, whole = (job((0, 1, 2, 3), steps, coupling) for steps in (11, 22))
-    assert trunk_end(half.training, 11) % EVERY
+    half, whole = (job((0, 1, 2, 3), steps, coupling) for steps in (9, 18))
+    assert trunk_end(half.training, 9) % EVERY
     train(half, tmp_path / "half")
     trunk = load_state(tmp_path / "half" / TRUNK, "same")
     on, scratch = train(whole, tmp_path / "on", trunk).final, train(whole, tmp_path / "scratch").final
@@ -180,7 +180,7 @@ def test_agreement_rises_inside_groups_and_need_not_between_them(asked: AnyCoupl
     """The rows are isotropic: there is nothing to agree about."""
     strong = asked.model_copy(update={"weight": 5.0} | ({"anchors": 23} if asked.kind == "contrastive" else {}))
     coupled, free = (
-        train(job((0, 1, 2, 3), 80, coupling), tmp_path / str(coupling is None)).final.parameters["W_dec"].numpy()
+        train(job((0, 1, 2, 3), 50, coupling), tmp_path / str(coupling is None)).final.parameters["W_dec"].numpy()
         for coupling in (couple(strong, [tie(0), tie(1)], 2), None)
     )
 

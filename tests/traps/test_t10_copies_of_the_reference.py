@@ -27,7 +27,7 @@ from husai.training.coupling.config import AlignmentConfig, JointConfig
 
 SOURCE = PlantedSource(planted=PlantedConfig(d_in=16, n_features=48, n_active=4, n_rows=2000))
 SAE = TopKConfig(d_sae=24, k=2)
-TRAINING = TrainingConfig(steps=200, batch=128, lr=5e-3)
+TRAINING = TrainingConfig(steps=120, batch=96, lr=8e-3)
 SEEDS, LABELS = (0, 1, 2, 3), np.array([0, 0, 1, 1])
 
 

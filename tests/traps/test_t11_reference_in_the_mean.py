@@ -25,7 +25,7 @@ from husai.training.coupling.config import AlignmentConfig
 
 SOURCE = PlantedSource(planted=PlantedConfig(d_in=16, n_features=48, n_active=4, n_rows=2000))
 SAE = TopKConfig(d_sae=24, k=2)
-TRAINING = TrainingConfig(steps=150, batch=128, lr=5e-3)
+TRAINING = TrainingConfig(steps=100, batch=96, lr=8e-3)
 SEEDS = (0, 1, 2, 3)
 
 
@@ -85,6 +85,6 @@ def test_each_reference_has_a_number_of_its_own(case: Case) -> None:
 
 def test_a_reference_among_the_seeds_is_refused() -> None:
     (data,) = activations_nodes(SOURCE, 0)
-    coupled = Coupled(AlignmentConfig(), reference_node(SAE, TRAINING, 150, 0, data, "reference"))
+    coupled = Coupled(AlignmentConfig(), reference_node(SAE, TRAINING, TRAINING.steps, 0, data, "reference"))
     with pytest.raises(UserError, match="is a reference as well: it would be compared with what it was drawn to"):
-        stack_node(SAE, TRAINING, 150, (0, *REFERENCE_SEEDS), 0, data, "x", coupled=coupled)
+        stack_node(SAE, TRAINING, TRAINING.steps, (0, *REFERENCE_SEEDS), 0, data, "x", coupled=coupled)
