@@ -11,12 +11,11 @@ import numpy as np
 from husai.statistics.convergence import Convergence
 from husai.statistics.decision import call
 from husai.statistics.estimate import at_level, show
-from husai.statistics.intervals import unit_mean
-from husai.store.record import RunRecord
 from husai.studies.calibration import CONFIRM, SEARCH, TWIN, WITHIN, Calibration, arm_name
 from husai.studies.nodes.projection import SCORE
 from husai.studies.survey_evidence import ArmEvidence
 
+FALLEN = 0.8
 Evidence = Mapping[tuple[str, str], ArmEvidence]
 Trained = Mapping[tuple[str, str], Mapping[str, Convergence]]
 
@@ -77,25 +76,26 @@ def _why_not(declared: Calibration, bound: float | None, ev: float | None, check
 
 
 def _projected(declared: Calibration, setting: str, evidence: Evidence) -> int | None:
-    """The smallest k whose decoder projection is not surely above the lowest: where it has stopped falling."""
-    scores = {k: _scores(evidence[setting, arm_name(k)]) for k in declared.k}
-    if any(values is None for values in scores.values()):
-        return None
-    known = {k: np.abs(np.array(values)) for k, values in scores.items()}
-    lowest = min(known, key=lambda k: float(known[k].mean()))
-    for k in declared.k:
-        low = unit_mean(known[k] - known[lowest], unit="seeds").low if k != lowest else None
-        if k == lowest or low is None or low <= 0:
-            return k
-    return lowest
+    scores = {k: _score(evidence[setting, arm_name(k)]) for k in declared.k}
+    known = {k: score for k, score in scores.items() if score is not None}
+    return elbow(known) if len(known) == len(scores) else None
 
 
-def _scores(arm: ArmEvidence) -> list[float] | None:
+def elbow(scores: Mapping[int, float]) -> int:
+    """The smallest k at which the size of the decoder projection has made `FALLEN` of its fall from the smallest k.
+
+    The source looks for the elbow before the jump at a low L0. How far it has to fall is read off the smallest k, which
+    should lie well below what is looked for; on planted rows this finds the known k within a factor of 1.5.
+    """
+    sizes = {k: abs(score) for k, score in sorted(scores.items())}
+    first, lowest = next(iter(sizes.values())), min(sizes.values())
+    return next(k for k, size in sizes.items() if size <= first - FALLEN * (first - lowest))
+
+
+def _score(arm: ArmEvidence) -> float | None:
+    """Mean over seeds."""
     node = arm.plan.projections.get((arm.setting.name, arm.arm.name))
-    if node is None or node.id not in arm.records:
-        return None
-    record: RunRecord = arm.records[node.id]
-    return [m.value for m in record.measurements if m.name == SCORE and "seed" in m.scope and m.value is not None]
+    return None if node is None or node.id not in arm.records else arm.records[node.id].get(SCORE).value
 
 
 def within(a: float, b: float) -> bool:
@@ -166,7 +166,7 @@ def _agree(first: Search) -> dict[str, Any]:
     if at is None or winner is None:
         return {"criterion": "projections", "holds": False, "words": "decoder projections were not measured"}
     holds = within(at, winner)
-    words = f"decoder projections stop falling at k = {at}, {'as' if holds else 'not as'} the search (k = {winner})"
+    words = f"decoder projections have fallen at k = {at}, {'as' if holds else 'not as'} the search (k = {winner})"
     return {"criterion": "projections", "holds": holds, "words": words}
 
 
