@@ -16,24 +16,27 @@ STOPPED = 130
 def main() -> None:
     """Run the command.
 
-    Before it listens for signals itself, one ends the program at once. After it has ended there is nothing left to
-    stop, and Python's own clean-up could only answer with a trace.
+    Before it listens for signals itself, one ends the program at once. From its last line on there is nothing left to
+    stop: another signal would only say the same once more, and Python's own clean-up could only answer with a trace.
     """
     for number in SIGNALS:
         signal.signal(number, _at_once)
     from husai.cli import main as command
 
     try:
-        command()
+        command(_hear_no_more)
     finally:
-        for number in SIGNALS:
-            signal.signal(number, signal.SIG_IGN)
+        _hear_no_more()
+
+
+def _hear_no_more() -> None:
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _at_once(number: int, frame: FrameType | None) -> NoReturn:
     """Leave from wherever the program is; what is on the disk is whole or absent at any moment."""
-    for other in SIGNALS:
-        signal.signal(other, signal.SIG_IGN)
+    _hear_no_more()
     os.write(2, (SHOW_CURSOR if os.isatty(2) else b"") + LINE)
     os._exit(STOPPED)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -28,18 +28,22 @@ AsJson = Annotated[bool, typer.Option("--json", help="Answer in JSON on stdout, 
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Override a field; repeatable.")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Processes, one thread each. [default: one per core]")]
 HERE = Path("results")
+AT_ONCE = "stopped at once; everything finished is kept: run the same command again to go on"
 
 
-def main() -> None:
-    """Entry point: what a user can put right is one line on stderr and exit code 2; an interruption exits 130."""
+def main(last_words: Callable[[], None] = lambda: None) -> None:
+    """Entry point: what a user can put right is one line on stderr and exit code 2; an interruption exits 130.
+
+    `last_words` is called before that line, after which no other may come.
+    """
     try:
         code = app(standalone_mode=False, prog_name="husai") or 0
         sys.stdout.flush()
         sys.exit(code)
     except (Interrupted, KeyboardInterrupt, typer.Abort) as error:
-        _leave(str(error) or "interrupted", 130)
+        _leave(str(error) or AT_ONCE, 130, last_words)
     except HusaiError as error:
-        _leave(str(error), 2)
+        _leave(str(error), 2, last_words)
     except BrokenPipeError:  # the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
@@ -48,10 +52,11 @@ def main() -> None:
         if usage is None:
             raise
         place = getattr(getattr(error, "ctx", None), "command_path", "husai")
-        _leave(f"{usage().rstrip('.?')}; see {place} --help", 2)
+        _leave(f"{usage().rstrip('.?')}; see {place} --help", 2, last_words)
 
 
-def _leave(message: str, code: int) -> None:
+def _leave(message: str, code: int, last_words: Callable[[], None]) -> None:
+    last_words()
     print(f"husai: {message}", file=sys.stderr)
     sys.exit(code)
 
@@ -69,7 +74,7 @@ def _shown(quiet: bool) -> Iterator[None]:
         with Terminal() as terminal, listening(terminal), stop_on_signals():
             yield
     except KeyboardInterrupt:
-        raise Interrupted("stopped at once; everything finished is kept: run the same command again to go on") from None
+        raise Interrupted(AT_ONCE) from None
 
 
 def _answer(data: Any) -> None:

@@ -30,6 +30,59 @@ class Opened:
     complaints: list[str] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
 
+    def opens_quietly_and_fits(self, path: Path, width: int) -> None:
+        """No complaint, no request but for the file itself, and nothing outside the window with everything open."""
+        assert self.complaints == []
+        assert [url for url in self.requests if not url.startswith("data:")] == [path.as_uri()]
+        self.page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
+        assert self.page.evaluate("document.documentElement.scrollWidth") <= width
+        assert self.page.evaluate(OUTSIDE) == []
+
+    def contrast(self, *kinds: str) -> dict[str, float]:
+        """Contrast of the first element of each kind with what is behind it; for `svg`, of its fill with the page."""
+        return self.page.evaluate(CONTRAST, list(kinds))
+
+    def prints_everything(self) -> None:
+        """On paper every part is open, and no table is wider than the sheet."""
+        self.page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+        assert self.page.locator("details:not([open])").count() == 0
+        self.page.set_viewport_size({"width": 720, "height": 900})  # A4 without its margins
+        self.page.emulate_media(media="print")
+        assert self.page.evaluate(
+            "[...document.querySelectorAll('table')].every((t) => t.getBoundingClientRect().right <= 721)"
+        )
+
+    def says(self, part: str, words: str) -> bool:
+        """Whether the words stand in the part of the page, however its lines are broken."""
+        return words in " ".join(self.page.inner_text(part).split())
+
+
+OUTSIDE = """[...document.querySelectorAll('p, li, h1, h2, h3, dt, dd, figcaption, svg')]
+  .filter((e) => !e.closest('.scroll, nav') && e.getBoundingClientRect().right > innerWidth + 1)
+  .map((e) => e.outerHTML.slice(0, 80))"""
+CONTRAST = """(kinds) => {
+  const parse = (c) => c.match(/[\\d.]+/g).map(Number);
+  const light = ([r, g, b]) => [r, g, b].map((v) => v / 255)
+    .map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4))
+    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+  const behind = (e) => {
+    const c = e ? parse(getComputedStyle(e).backgroundColor) : [255, 255, 255];
+    if (c.length < 4 || c[3] === 1) return c.slice(0, 3);
+    const below = behind(e.parentElement);
+    return below.map((v, i) => v * (1 - c[3]) + c[i] * c[3]);
+  };
+  const found = {};
+  for (const kind of kinds) {
+    const e = document.querySelector(kind), drawn = kind.startsWith('svg');
+    if (!e) continue;
+    const style = getComputedStyle(e);
+    const pair = [light(parse(drawn ? style.fill : style.color)), light(behind(drawn ? document.body : e))];
+    const [a, b] = pair.sort((x, y) => y - x);
+    found[kind] = (a + 0.05) / (b + 0.05);
+  }
+  return found;
+}"""
+
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:

@@ -11,6 +11,11 @@ import pytest
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 ROWS = "#table-features tbody tr"
+KINDS = (
+    "body", "nav a", ".kicker", ".hypothesis", ".state", ".how", "span.arm-0", "span.arm-1", "thead th",
+    "small.interval", ".note", ".missing", ".flag.yes", "figcaption", 'a[href="features.csv"]', "dt", ".quiet",
+    "td.match button", "td.none", "output", "summary", ".name",
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -22,25 +27,15 @@ def report(built_study: Any) -> Path:
 @pytest.mark.parametrize("width", [1280, 400])
 def test_opens_quietly_and_fits(open_page: Any, report: Path, width: int, scheme: str, tmp_path: Path) -> None:
     opened = open_page(report, width, scheme)
-    page = opened.page
-    assert opened.complaints == []
-    assert [url for url in opened.requests if not url.startswith("data:")] == [report.as_uri()]
-    page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    shown = page.evaluate(
-        "[...document.querySelectorAll('p, li, h1, h2, dd, figcaption, svg')].filter((e) => !e.closest('.scroll, nav')"
-        " && e.getBoundingClientRect().right > innerWidth + 1).map((e) => e.outerHTML.slice(0, 80))"
-    )
-    assert shown == []
-    shot = page.screenshot(path=tmp_path / "page.png")
+    opened.opens_quietly_and_fits(report, width)
+    shot = opened.page.screenshot(path=tmp_path / "page.png")
     assert len(shot) > 10_000
 
 
 def test_light_and_dark_have_contrast(open_page: Any, report: Path) -> None:
     """WCAG AA: 4.5 to 1 for text of every kind, measured on the page."""
     for scheme in ("light", "dark"):
-        page = open_page(report, 1280, scheme).page
-        ratios = page.evaluate(CONTRAST)
+        ratios = open_page(report, 1280, scheme).contrast(*KINDS)
         assert len(ratios) > 10
         assert {name: ratio for name, ratio in ratios.items() if ratio < 4.5} == {}, scheme
 
@@ -107,20 +102,16 @@ def test_a_partner_leads_to_the_feature_it_names(open_page: Any, report: Path, b
 
 
 def test_without_scripts_the_page_still_says_everything(open_page: Any, report: Path, built_study: Any) -> None:
-    page = open_page(report, java_script_enabled=False).page
-    assert built_study.record.facts["verdict"]["words"] in " ".join(page.inner_text("#verdict").split())
-    assert "features.csv" in page.inner_text("#features")
-    assert not page.is_visible("#table-features")
+    opened = open_page(report, java_script_enabled=False)
+    assert opened.says("#verdict", built_study.record.facts["verdict"]["words"])
+    assert opened.says("#features", "features.csv")
+    assert not opened.page.is_visible("#table-features")
 
 
 def test_printing_opens_everything(open_page: Any, report: Path) -> None:
-    page = open_page(report).page
-    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
-    assert page.locator("details:not([open])").count() == 0
-    page.set_viewport_size({"width": 720, "height": 900})  # A4 without its margins
-    page.emulate_media(media="print")
-    assert page.evaluate("[...document.querySelectorAll('table')].every((t) => t.getBoundingClientRect().right <= 721)")
-    assert len(page.pdf()) > 50_000
+    opened = open_page(report)
+    opened.prints_everything()
+    assert len(opened.page.pdf()) > 50_000
 
 
 def test_many_features_are_drawn_in_a_moment(open_page: Any, report: Path, tmp_path: Path) -> None:
@@ -152,28 +143,3 @@ def _column(page: Any, name: str) -> list[str]:
         " return [...document.querySelectorAll('#table-features tbody tr')].map((r) => r.cells[at].innerText.trim());}",
         name,
     )
-
-
-CONTRAST = """() => {
-  const parse = (c) => c.match(/[\\d.]+/g).map(Number);
-  const light = ([r, g, b]) => [r, g, b].map((v) => v / 255)
-    .map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4))
-    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
-  const behind = (e) => {
-    const c = e ? parse(getComputedStyle(e).backgroundColor) : [255, 255, 255];
-    if (c.length < 4 || c[3] === 1) return c.slice(0, 3);
-    const below = behind(e.parentElement);
-    return below.map((v, i) => v * (1 - c[3]) + c[i] * c[3]);
-  };
-  const kinds = ['body', 'nav a', '.kicker', '.hypothesis', '.state', '.how', 'span.arm-0', 'span.arm-1', 'thead th',
-    'small.interval', '.note', '.missing', '.flag.yes', 'figcaption', 'a[href="features.csv"]', 'dt', '.quiet',
-    'td.match button', 'td.none', 'output', 'summary', '.name'];
-  const found = {};
-  for (const kind of kinds) {
-    const e = document.querySelector(kind);
-    if (!e) continue;
-    const [a, b] = [light(parse(getComputedStyle(e).color)), light(behind(e))].sort((x, y) => y - x);
-    found[kind] = (a + 0.05) / (b + 0.05);
-  }
-  return found;
-}"""

@@ -23,7 +23,7 @@ def late():
     print("clean-up", flush=True)
     os.kill(os.getpid(), signal.SIGINT)
     os.kill(os.getpid(), signal.SIGTERM)
-cli.main = lambda: sys.exit(7)
+cli.main = lambda last_words: sys.exit(7)
 atexit.register(late)
 __main__.main()
 """
@@ -50,6 +50,60 @@ def test_before_there_is_anything_to_stop(tmp_path, rows, start, wait_for, numbe
 def test_after_the_command_has_ended_its_exit_code_stands():
     run = subprocess.run([sys.executable, "-c", ENDED], capture_output=True, text=True, timeout=60, check=False)
     assert (run.returncode, run.stdout, run.stderr) == (7, "clean-up\n", "")
+
+
+AGAIN = """
+import contextlib, os, signal, sys
+from husai import __main__, cli, events
+LOOKED_AT = {cli.__file__, events.__file__, __main__.__file__, contextlib.__file__, signal.__file__}
+lines, at = None, int(sys.argv[1])
+def trace(frame, event, _):
+    global lines
+    if frame.f_code.co_filename not in LOOKED_AT:
+        return None
+    if event == "line" and lines is not None:
+        lines += 1
+        if lines == at:
+            os.kill(os.getpid(), signal.SIGINT)
+    return trace
+def app(**_):
+    global lines
+    with cli._shown(quiet=True):
+        lines = 0
+        os.kill(os.getpid(), signal.SIGTERM)
+        while True:
+            events.check_stop()
+cli.app = app
+sys.settrace(trace)
+try:
+    __main__.main()
+finally:
+    count, lines = lines, None
+    print(count)
+"""
+
+
+def again_at(line: int) -> int:
+    """SIGTERM, and SIGINT when so many lines of Python have run since; returns how many ran to the end."""
+    run = subprocess.run(
+        [sys.executable, "-c", AGAIN, str(line)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert run.returncode == 130, (line, run.stderr)
+    said = run.stderr.lstrip("\n")  # click ends the line that a Ctrl-C left behind
+    assert said in (f"husai: stopped; {GO_ON}", f"husai: stopped at once; {GO_ON}"), (line, run.stderr)
+    return int(run.stdout or 0)
+
+
+def test_a_second_signal_while_the_last_line_is_said_does_not_say_it_again():
+    lines = again_at(10**6)
+    for before_the_end in (4, 8, 12, 16, 24):
+        again_at(lines - before_the_end)
+
+
+@pytest.mark.slow
+def test_a_second_signal_at_every_line_of_python_after_the_first():
+    for line in range(1, again_at(10**6) + 1):
+        again_at(line)
 
 
 def importing(parent: int) -> bool:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from heard import Heard
 from husai import events
 from husai.errors import UserError
 from husai.saes.architecture import Batch, Terms
@@ -182,17 +183,6 @@ def test_a_head_is_saved_and_read_back_and_a_file_without_it_is_refused(tmp_path
     save_arrays(path, arrays, read_metadata(path))
     with pytest.raises(UserError, match="tensor W_head is missing"):
         load_stack(path)
-
-
-class Heard:
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def progress(self, event: events.Progress) -> None:
-        pass
-
-    def log(self, level: str, message: str) -> None:
-        self.lines.append(message)
 
 
 @pytest.mark.parametrize("tool", ["saelens", "dictionary_learning", "sparsify", "husai"])

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,13 +14,13 @@ from husai.saes.config import TopKConfig
 from husai.store.index import Results
 from husai.store.record import RunRecord
 from husai.studies import computing
-from husai.studies.executors.local import Failure, Hooks
 from husai.studies.executors.worker import compute
 from husai.studies.node import Node, folder_of, work_of
 from husai.studies.plan import Plan, plan
 from husai.studies.study import Arm, Study
 from husai.tasks.planted import PlantedConfig
 from husai.training.config import TrainingConfig
+from in_process import InProcess
 
 PLANTED = PlantedSource(planted=PlantedConfig(d_in=8, n_features=12, n_active=2, n_rows=400))
 
@@ -88,30 +87,6 @@ def long_stack(tmp_path: Path) -> Callable[[int], tuple[Node, Node]]:
         return rows, stack_node(TopKConfig(d_sae=12, k=2), training, steps, (seed,), 0, rows, f"stack {seed}")
 
     return make
-
-
-class InProcess:
-    """Stands in for `LocalExecutor` where it does not matter which process computes."""
-
-    def __init__(self, root: Path, workers: int) -> None:
-        self.root = root
-
-    def __enter__(self) -> InProcess:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        return None
-
-    def run(self, nodes: Iterable[Node], hooks: Hooks) -> Failure | None:
-        """One node after another, parents first."""
-        for node in nodes:
-            hooks.on_start(node)
-            try:
-                compute(hooks.work_of(node), self.root)
-            except Exception as error:  # noqa: BLE001 - as a worker does
-                return Failure(node, error, traceback.format_exc())
-            hooks.on_done(node)
-        return None
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from heard import Heard
 from husai import events
 from husai.activations.cache import ActivationCache
 from husai.activations.labels import RowLabels, write_labels
@@ -355,17 +356,6 @@ def test_what_a_model_has_learned_is_readable_and_what_none_has_is_not(run: Run)
     assert found[True, 0.3].get("head_accuracy.task_held_out").value > 0.95
     assert max(value[False, 0.0][0], value[False, 0.3][0]) < 0.1, "a label that it saw would show here"
     assert value[False, 0.3][1] < value[False, 0.0][1] - 0.1, "learned by heart, and paid for in variance"
-
-
-class Heard:
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def progress(self, event: events.Progress) -> None:
-        pass
-
-    def log(self, level: str, message: str) -> None:
-        self.lines.append(message)
 
 
 @pytest.mark.usefixtures("in_process")

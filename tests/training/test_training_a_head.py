@@ -12,56 +12,24 @@ from husai import events
 from husai.activations.stream import Batches, Feed
 from husai.errors import Interrupted, UserError
 from husai.saes.config import (
-    AbsTopKConfig,
-    AlignedConfig,
     AnySAEConfig,
-    ArchetypalConfig,
-    BatchTopKConfig,
-    ExpertTopKConfig,
-    GatedConfig,
-    GBAConfig,
-    GlobalMaskConfig,
-    HierarchicalTopKConfig,
-    JumpReluConfig,
-    LinearConfig,
-    MatchingPursuitConfig,
-    MatryoshkaConfig,
-    ReluL1Config,
-    RouteConfig,
     SkipTranscoderConfig,
     SupervisedConfig,
-    SwitchConfig,
     TopKConfig,
-    TranscoderConfig,
 )
 from husai.saes.supervised import HEAD, logits
 from husai.training.config import TrainingConfig
 from husai.training.engines.choose import choose
 from husai.training.trainer import Job, Trained, train
+from our_saes import of_every_kind
 
 C = 3
 X = np.random.default_rng(0).normal(size=(300, 10)).astype(np.float32)
 LABELS = np.abs(X[:, :C]).argmax(axis=1)  # of the rows' own making, so that they can be learned
 CONFIGS: list[AnySAEConfig] = [
     TopKConfig(d_sae=23, k=3, aux_k=5, dead_after=200, decorrelation=0.1),
-    ReluL1Config(d_sae=23, l1=0.1),
-    JumpReluConfig(d_sae=23, bandwidth=0.1),
-    AbsTopKConfig(d_sae=23, k=3),
-    BatchTopKConfig(d_sae=23, k=3, aux_k=5, dead_after=200),
-    MatryoshkaConfig(d_sae=23, k=3),
-    HierarchicalTopKConfig(d_sae=23, k=3),
-    MatchingPursuitConfig(d_sae=23, k=3),
-    GatedConfig(d_sae=23, l1=0.1),
-    GBAConfig(d_sae=23, window=100),
-    ArchetypalConfig(d_sae=23, k=3, n_centroids=17),
-    AlignedConfig(d_sae=23, k=3),
-    LinearConfig(d_sae=7),
-    SwitchConfig(d_sae=24, k=3),
-    ExpertTopKConfig(d_sae=24, k=3, active_experts=2),
-    GlobalMaskConfig(d_sae=24, k=4),
-    TranscoderConfig(d_sae=23, k=3),
+    *of_every_kind(24, 3, "random", "pca", "jsae", aux_k=5, dead_after=200, l1=0.1, bandwidth=0.1, window=100),
     SkipTranscoderConfig(d_sae=23, k=3, d_out=4),
-    RouteConfig(d_sae=23, k=3, layers=2),
     TopKConfig(d_sae=23, k=3, freeze="encoder"),
     TopKConfig(d_sae=23, k=3, freeze="decoder"),
 ]

@@ -41,6 +41,7 @@ from husai.studies.survey_run import SurveyRun
 from husai.tasks import planted as planted_code
 from husai.tasks.planted import PlantedConfig, draw_dictionary
 from husai.training.config import TrainingConfig
+from in_process import InProcess
 
 DATA = PlantedConfig(d_in=16, n_features=24, n_active=2, n_rows=2000)
 WRONG = "they agree on features that were not planted, so that their agreement does not show that these are right"
@@ -161,25 +162,6 @@ def test_trained_seeds_that_agree_on_what_was_not_planted(tmp_path: Path) -> Non
     _, said = survey_answer(folder, record)
     assert f"pairs topk: {arm['truth']['words']}" in said
     assert not CLAIMS.search(said) and not CLAIMS.search((folder / "summary.md").read_text())
-
-
-class InProcess:
-    """An executor without processes."""
-
-    def __init__(self, root: Path, workers: int) -> None:
-        self.root = root
-
-    def __enter__(self) -> InProcess:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        return None
-
-    def run(self, nodes: Any, hooks: Any) -> None:
-        for node in nodes:
-            hooks.on_start(node)
-            compute(hooks.work_of(node), self.root)
-            hooks.on_done(node)
 
 
 def test_the_page_and_the_summary_of_a_study_say_it(studies: Any, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ __all__ = [
     "Estimate",
     "Terms",
     "at_level",
+    "combined",
     "cross_group_contrast",
     "cross_group_mean",
     "independent_difference",
@@ -61,7 +62,7 @@ def pair_contrast(terms: Terms, level: float = 0.95, unit: str = "seeds") -> Est
     Raises:
         UserError: as `pair_mean`, or the matrices differ in size (arms with own seeds: `independent_difference`).
     """
-    matrix_SS = _combine(terms, unit)
+    matrix_SS = combined(terms, unit)
     n = len(matrix_SS)
     row_S = matrix_SS.sum(axis=1)
     total = float(row_S.sum())
@@ -110,7 +111,7 @@ def cross_group_contrast(
     Raises:
         UserError: as `pair_contrast` and `cross_group_mean`.
     """
-    return cross_group_mean(_combine(terms, "seeds"), groups, level, unit)
+    return cross_group_mean(combined(terms, "seeds"), groups, level, unit)
 
 
 def unit_mean(values: ArrayLike, level: float = 0.95, unit: str = "models") -> Estimate:
@@ -185,7 +186,12 @@ def _jackknife(value: float, without: NDArray[np.float64], level: float, method:
     return estimate(value, se, n - 1, level=level, method=method, n=n, unit=unit, note=_varies(se, unit))
 
 
-def _combine(terms: Terms, unit: str) -> NDArray[np.float64]:
+def combined(terms: Terms, unit: str) -> NDArray[np.float64]:
+    """The sum of weight * matrix [S, S], with a zero diagonal.
+
+    Raises:
+        UserError: as `pair_contrast`.
+    """
     if not terms:
         raise UserError("a contrast needs at least one matrix")
     matrices = [_square(matrix, unit) for _, matrix in terms]

@@ -13,6 +13,7 @@ from husai.stability.pairwise import POPULATIONS
 from husai.statistics.intervals import independent_difference, pair_mean
 from husai.store.files import write_text
 from husai.store.record import Measurement
+from husai.studies.configuration import Configuration, configurations, divided, division, one_configuration
 from husai.studies.contrast import PRIMARY, Contrast, Side, check_same_seeds, comparable, contrast
 from husai.studies.existing import cautions, differing, features_of, group_of, open_saes, same_d_in
 from husai.studies.existing_rows import MOST_ROWS, GivenRows, coupled, opened, rows_for
@@ -71,6 +72,7 @@ class Measured:
     cautions: tuple[str, ...]
     t: float
     numbers: tuple[Measurement, ...]
+    configurations: tuple[Configuration, ...] = ()
 
     def get(self, name: str, **scope: str) -> Measurement | None:
         """The measurement of that name and exact scope, if there is one."""
@@ -104,7 +106,7 @@ def compare(words: Sequence[str], request: Request, same_seeds: bool = False) ->
     """Two groups of SAEs, written as `A1 A2 ... vs B1 B2 ...`, on the same rows.
 
     Raises:
-        UserError: as `stability` and `contrast`; no `vs`, or more than one.
+        UserError: as `stability` and `contrast`; no `vs`, or more than one; a group of several configurations.
     """
     paths_a, paths_b = _sides(words)
     a, b = open_saes(paths_a, "each group"), open_saes(paths_b, "each group")
@@ -112,7 +114,8 @@ def compare(words: Sequence[str], request: Request, same_seeds: bool = False) ->
     _apart(a, b)
     if same_seeds:
         check_same_seeds(a, b)
-    for loaded in (a, b):
+    for name, loaded in (("A", a), ("B", b)):
+        one_configuration(loaded, name)
         _check(request, loaded)
     with _rows([*a, *b], request) as rows:
         found_a, found_b = (_measured(loaded, rows, request) for loaded in (a, b))
@@ -174,8 +177,10 @@ def _measured(loaded: Sequence[Loaded], rows: GivenRows | None, request: Request
     if request.null is not None and rows is not None and request.activations is not None:
         null = train_null(request.null, loaded, request.activations, request.key, rows)
         said += [*null.cautions, *filter(None, [unlike(group, null.group)])]
-    numbers = (*_numbers(group, request.t), *_excess(group, null))
-    return Measured(loaded, group, rows, null, (*cautions(loaded), *coupled(loaded), *said), request.t, numbers)
+    kinds = configurations(loaded)
+    numbers = divided([*_numbers(group, request.t), *_excess(group, null)], kinds, group)
+    warned = (*division(kinds, group.names), *cautions(loaded), *coupled(loaded), *said)
+    return Measured(loaded, group, rows, null, warned, request.t, tuple(numbers), tuple(kinds))
 
 
 def _numbers(group: Group, t: float) -> list[Measurement]:

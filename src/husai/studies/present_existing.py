@@ -15,6 +15,7 @@ from husai.saes.formats.load import Loaded
 from husai.stability.pairwise import Population
 from husai.store.provenance import package_version
 from husai.store.record import Measurement
+from husai.studies.configuration import Configuration
 from husai.studies.contrast import PRIMARY
 from husai.studies.gaussian_null import Null
 from husai.studies.group import Group
@@ -34,7 +35,7 @@ def stability(found: Measured) -> tuple[dict[str, Any], str]:
     """Every number of one group of SAEs, as JSON and in words."""
     data = {**about(found), "threshold": found.t, "words": _sentence(found), "missing": missing(found)}
     parts = [head(found.loaded), measured_on(found), *_tables(found), f"\n{_made(found)}"]
-    return data, "\n".join([*filter(None, parts), *notes_on(found), _sentence(found), NO_VERDICT])
+    return data, "\n".join([*filter(None, parts), *notes_on(found), *_divided(found), _sentence(found), NO_VERDICT])
 
 
 def _tables(found: Measured) -> list[str]:
@@ -62,6 +63,7 @@ def about(found: Measured) -> dict[str, Any]:
         "husai": package_version("husai"),
         "threads": torch.get_num_threads(),
         "saes": [_plain(one) for one in found.loaded],
+        "configurations": [_configuration(found, one) for one in found.configurations],
         "rows": on,
         "measurements": [m.plain() for m in found.numbers],
         "pairs": _pairs(found),
@@ -75,6 +77,27 @@ def _plain(one: Loaded) -> dict[str, Any]:
     sizes = {"architecture": cfg.architecture, "d_in": cfg.d_in, "d_sae": cfg.d_sae, "hook_name": cfg.hook_name}
     where = {"name": one.name, "path": str(one.path), "seed": one.seed, "tool": one.tool}
     return {**where, **sizes, "k": getattr(one.sae.config, "k", None), "config": one.sae.config.plain()}
+
+
+def _configuration(found: Measured, one: Configuration) -> dict[str, Any]:
+    return {"hash": one.hash, "fields": one.fields, "saes": [found.group.names[i] for i in one.members]}
+
+
+def _divided(found: Measured) -> list[str]:
+    """The primary number of each configuration, where there are several."""
+    if len(found.configurations) < 2:
+        return []
+    population = found.group.populations[-1]
+    lines = []
+    for one in found.configurations:
+        m = found.get(PRIMARY, population=population, configuration=one.hash)
+        said = "one SAE, which has no pair" if m is None else f"{known(m)}{_why_none(m)}"
+        lines.append(f"configuration {one.hash} ({len(one.members)}): {PRIMARY} over {population} latents {said}")
+    return lines
+
+
+def _why_none(m: Measurement) -> str:
+    return "" if m.interval is not None else f" (no interval: {m.no_interval or m.reason})"
 
 
 def _pairs(found: Measured) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from husai.activations.source import CapturedSource, PlantedSource, Source
 from husai.config import Config
 from husai.saes.config import SAEConfig
+from husai.studies.budgets import check_budget, doubled
 from husai.studies.heads import check_heads
 from husai.training.config import TrainingConfig
 
@@ -87,20 +88,13 @@ class Study(Config):
 
     @model_validator(mode="after")
     def _steps(self) -> Self:
-        if self.training.steps % 2:
-            raise ValueError("training.steps must be even: convergence compares it with its half")
-        if self.max_steps < self.training.steps:
-            raise ValueError(f"max_steps = {self.max_steps} is below training.steps = {self.training.steps}")
+        check_budget(self.training.steps, self.max_steps)
         return self
 
     @property
     def budgets(self) -> list[int]:
         """The budgets T that may be tried, in order."""
-        found, steps = [], self.training.steps
-        while steps <= self.max_steps:
-            found.append(steps)
-            steps *= 2
-        return found
+        return doubled(self.training.steps, self.max_steps)
 
     @property
     def has_model(self) -> bool:

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from husai.activations.source import CapturedSource, FolderSource, Source
 from husai.config import Config
 from husai.saes.config import SAEConfig
+from husai.studies.budgets import check_budget, doubled
 from husai.studies.claim import Claim, check_claims
 from husai.studies.heads import check_heads
 from husai.studies.study import Controls
@@ -59,8 +60,7 @@ class Setting(Config):
         names = [arm.name for arm in self.arms]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"two arms are called {twice[0]}: give each its own name")
-        if self.training.steps % 2 or self.max_steps < self.training.steps:
-            raise ValueError("training.steps must be even (convergence compares it with its half) and within max_steps")
+        check_budget(self.training.steps, self.max_steps)
         if self.captured is not None and self.captured.pretrain is None:
             raise ValueError("the source of a setting is a trained model; a random-weight model is a control")
         self._check_groups()
@@ -83,11 +83,7 @@ class Setting(Config):
     @property
     def budgets(self) -> list[int]:
         """The budgets that may be tried, in order."""
-        found, steps = [], self.training.steps
-        while steps <= self.max_steps:
-            found.append(steps)
-            steps *= 2
-        return found
+        return doubled(self.training.steps, self.max_steps)
 
     @property
     def captured(self) -> CapturedSource | None:
