@@ -96,6 +96,15 @@ def test_what_leaves_no_verdict(code) -> None:
     assert found.p_holm is None
 
 
+def test_what_is_undecided_says_how_many_seeds_would_settle_it() -> None:
+    found = judged(Hand(FLAT | {("k2", "target"): 0.47}, spread=0.02))
+    assert found.state == "undecided"
+    needed = claim_facts(found)["elements"][0]["would_settle"]["gaussian"]
+    assert needed["n"] > 5 and needed["now"] == 5
+    assert f"{needed['n']} seeds would settle it" in words(found)
+    assert claim_facts(judged(Hand(FLAT)))["elements"][0]["would_settle"] == {}
+
+
 def test_half_the_steps_must_give_the_same_verdict() -> None:
     means = FLAT | {("k2", "target"): 0.7}
     changed = {("k2", "target", population, True): 0.4 for population in ("alive", "all")}

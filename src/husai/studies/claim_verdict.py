@@ -61,6 +61,7 @@ class Judged:
     """A claim and what became of it. `at` is the effective rank that a peak was looked for at."""
 
     claim: AnyClaim
+    margin: float
     family: int
     elements: tuple[Element, ...]
     quality: tuple[Quality, Estimate] | None
@@ -131,7 +132,7 @@ def _judge(
     quality = _quality(claim, elements[0].weighed, size)
     budgets = {name: plan.budgets[claim.setting, name] for name in claim.arms}
     reasons = _reasons(plan, claim, elements, arms, trained, margin, size)
-    return Judged(claim, size, tuple(elements), quality, tuple(reasons), budgets, at)
+    return Judged(claim, margin, size, tuple(elements), quality, tuple(reasons), budgets, at)
 
 
 def _differences(

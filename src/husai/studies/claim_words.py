@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from husai.statistics.estimate import Estimate, percent, show
+from husai.statistics.power import Needed, units_needed
 from husai.store.record import Measurement
 from husai.studies.claim import DifferenceClaim, PeakClaim
 from husai.studies.claim_verdict import Element, Judged
@@ -39,16 +40,26 @@ def claim_facts(judged: Judged) -> dict[str, Any]:
         "budgets": dict(judged.budgets),
         "effective_rank": judged.at,
         "least": None if least is None else {"a": list(least[0].a), "b": least[0].b, "control": least[1]},
-        "elements": [_element_facts(element) for element in judged.elements],
+        "elements": [_element_facts(element, judged) for element in judged.elements],
     }
 
 
-def _element_facts(element: Element) -> dict[str, Any]:
+def _element_facts(element: Element, judged: Judged) -> dict[str, Any]:
     return {
         "a": list(element.a),
         "b": element.b,
         "state": element.state,
         "says": {control: said for control, (said, _) in element.calls.items()},
+        "would_settle": {control: found.plain() for control, found in settling(element, judged).items()},
+    }
+
+
+def settling(element: Element, judged: Judged) -> dict[str, Needed]:
+    """How many units would settle what is undecided, by control."""
+    return {
+        control: units_needed(D, judged.margin, judged.family)
+        for control, (said, D) in element.calls.items()
+        if said == "undecided" and D.se is not None
     }
 
 
@@ -82,7 +93,10 @@ def _stability(judged: Judged) -> str:
     if against:
         hint = NOT_LEARNED if control == RANDOM_MODEL else ""
         return f"{a} not more stable than {b} beyond {control}, D = {D.words()}{hint}"
-    return f"{a} against {b} beyond {control}, D = {D.words()}, neither above nor below the margin"
+    more = settling(element, judged).get(control)
+    return f"{a} against {b} beyond {control}, D = {D.words()}, neither above nor below the margin" + (
+        f"; {more.words()}" if more is not None else ""
+    )
 
 
 def _quality(judged: Judged) -> list[str]:
