@@ -291,7 +291,7 @@ def show(run: Run_, results: Results = HERE, as_json: AsJson = False) -> None:
     """Show what a run measured: verdict and tables of a study, all numbers of anything else."""
     from husai.store.index import find_run
     from husai.store.layout import read_record
-    from husai.studies import present, present_survey
+    from husai.studies import present, present_programme, present_survey
 
     folder = find_run(run, results)
     record = read_record(folder)
@@ -299,6 +299,8 @@ def show(run: Run_, results: Results = HERE, as_json: AsJson = False) -> None:
         _answer(record.plain())
     elif record.kind == "survey":
         print(present_survey.survey_answer(folder, record)[1])
+    elif record.kind == "programme":
+        print(present_programme.programme_answer(folder, record)[1])
     elif record.kind == "study":
         print(present.study(record))
         print(present.verdict(folder, record)[1])
@@ -328,7 +330,7 @@ def report(
     to: Annotated[Path | None, typer.Option(help="Write the pages again from the records, into this folder.")] = None,
     results: Results = HERE,
 ) -> None:
-    """Print the path of the report of a study or survey, or write it afresh from the records."""
+    """Print the path of the report of a study, survey or programme, or write it afresh from the records."""
     from husai.store.index import find_run
     from husai.studies import present
 
