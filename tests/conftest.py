@@ -67,6 +67,18 @@ def built_survey(surveys: ModuleType, tmp_path_factory: pytest.TempPathFactory) 
 
 
 @pytest.fixture(scope="session")
+def programmes() -> ModuleType:
+    """`tests/report/built_programme.py`: a programme, a survey with claims and a calibration without any training."""
+    return _module(Path(__file__).parent / "report" / "built_programme.py")
+
+
+@pytest.fixture(scope="session")
+def built_programme(programmes: ModuleType, surveys: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """One complete programme with its surveys, shared by all tests: look, do not touch."""
+    return programmes.build(tmp_path_factory.mktemp("built") / "results", surveys)
+
+
+@pytest.fixture(scope="session")
 def existing_saes() -> ModuleType:
     """`tests/existing_saes.py`: SAEs that nobody trained."""
     return _module(Path(__file__).parent / "existing_saes.py")

@@ -76,7 +76,7 @@ def test_the_same_bytes_from_records_read_back(built_survey: Any, tmp_path: Path
     upstream = {role: (read_record(folder), folder) for role, (_, folder) in roles.items()}
     write_survey_report(read_record(built_survey.folder), upstream, tmp_path)
     written = {p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*") if p.is_file()}
-    assert len(written) == 10
+    assert len(written) == 12
     for name in written:
         assert (tmp_path / name).read_bytes() == (built_survey.folder / name).read_bytes(), name
 
@@ -85,7 +85,9 @@ def test_sections_and_links(page: str) -> None:
     assert re.findall(r'<section id="([^"]*)"', page) == SECTIONS
     assert re.findall(r'<li><a href="#([^"]*)">', page)[: len(SECTIONS)] == SECTIONS
     loaded = re.findall(r"(?:src|href|url|@import|action)\s*[=(]\s*[\"']?([^\"')\s>]*)", page)
-    assert {name for name in loaded if not name.startswith(("#", "data:"))} == {"arms.csv"}
+    assert {name for name in loaded if not name.startswith(("#", "data:"))} == {
+        "arms.csv", "tables/arms.md", "tables/arms.tex",
+    }  # fmt: skip
     for word in ("http://", "https://", "@font-face", "fetch(", "XMLHttpRequest"):
         assert word not in page
 

@@ -68,10 +68,10 @@ def test_a_conclusion_is_overturned_where_the_controls_take_back_what_the_number
 def test_the_words_name_what_decided() -> None:
     hypothesis = Hypothesis(name="H1", title="t", text="x", rule="any", claims=("s/c",), not_run=("causal checks",))
     facts = hypothesis_facts(hypothesis, [claim(YES), claim(NO) | {"claim": "other"}])
-    assert facts["words"] == "supported: s: a is more stable: supported: D = .1"
+    assert facts["words"] == "supported: s: a is more stable (supported: D = .1)"
     assert [c["deciding"] for c in facts["claims"]] == [True] and facts["not_run"] == ["causal checks"]
     open_ = hypothesis_facts(hypothesis, [claim(NONE)])
-    assert open_["words"] == "undecided: of 1 claims 1 without a verdict"
+    assert open_["words"] == "undecided: of 1 claim 1 without a verdict"
 
 
 def front_arm(name: str, ev: float, stable: float, *, half: float = 0.01, takes_part: bool = True) -> FrontArm:

@@ -12,6 +12,7 @@ from typing import Any
 from husai.store.record import Measurement
 from husai.store.references import shown
 
+ROUNDING = 1e-12  # a difference of cosines this small is none
 COUNTS = ("latents", "rows", "steps", "models", "seeds", "dimensions")
 
 
@@ -106,7 +107,7 @@ def spec(value: float, unit: str = "") -> str:
     """How to show a number: counts whole, shares and cosines with three decimals, tiny and large ones as they need."""
     if isinstance(value, int) or (float(value).is_integer() and unit.split(",")[0].split(" ")[0] in COUNTS):
         return ".0f" if abs(value) < 1e9 else ".4g"
-    if value != 0 and abs(value) < 0.001:
+    if value != 0 and abs(value) < 0.001 and not (unit.startswith("cosine") and abs(value) < ROUNDING):
         return ".2g"
     if abs(value) >= 1000:
         return ".5g"
@@ -142,7 +143,9 @@ def level(m: Measurement, run: str) -> Cell:
     """Level of the interval, e.g. 95%."""
     if m.interval is None:
         return ""
-    return Number(m.interval.level, f"{run}#{m.key}", "level", ".0%")
+    percent = m.interval.level * 100  # 97.5 % of two claims that are open together is no 98 %
+    digits = next((n for n in (0, 1) if abs(percent - round(percent, n)) < 1e-9), 2)
+    return Number(m.interval.level, f"{run}#{m.key}", "level", f".{digits}%")
 
 
 def with_interval(m: Measurement, run: str) -> Cell:

@@ -133,7 +133,10 @@ class Panel:
 
 @dataclass(frozen=True)
 class Figure:
-    """Panels side by side, with the sentence under them, a legend and what a screen reader says."""
+    """Panels side by side, with the sentence under them, a legend and what a screen reader says.
+
+    `columns` is how many stand in a row of the file; the page sets as many as fit.
+    """
 
     name: str
     title: str
@@ -141,6 +144,7 @@ class Figure:
     panels: list[Panel]
     caption: Cell = ""
     legend: list[tuple[str, Cell]] = field(default_factory=list)
+    columns: int | None = None
 
 
 def ticks(low: float, high: float, wanted: int = 5) -> tuple[float, ...]:

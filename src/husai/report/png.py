@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import math
+import textwrap
+from collections.abc import Mapping
 from functools import singledispatch
 from pathlib import Path
 from typing import Any
@@ -28,23 +31,55 @@ STYLE: Any = {
 }  # fmt: skip
 
 
-def write_png(figure: Figure, path: Path) -> None:
-    """Draw all panels of a figure side by side; a figure without panels says that there is nothing to draw."""
+def write_png(figure: Figure, path: Path, about: Mapping[str, str] | None = None) -> None:
+    """Draw all panels of a figure, `figure.columns` in a row; a figure without panels says that there is nothing.
+
+    `about` goes into the file as text; without it, equal figures are equal files.
+    """
+    _save(figure, path, "png", {"Software": None, **(about or {})})
+
+
+def write_svg(figure: Figure, path: Path, about: Mapping[str, str]) -> None:
+    """The same as vectors, for a paper; the keys of `about` are those of the Dublin Core."""
+    _save(figure, path, "svg", {"Date": None, **about})
+
+
+def _save(figure: Figure, path: Path, form: str, metadata: dict[str, str | None]) -> None:
+    """Write whole, and without anything that is not asked for."""
     with rc_context(STYLE):
-        widths = [panel.width for panel in figure.panels] or [400.0]
-        height = max([panel.height for panel in figure.panels] or [120.0])
-        canvas = Canvas(figsize=(sum(widths) / PIXELS, (height + 110) / PIXELS), layout="constrained")
-        canvas.suptitle(figure.title, x=0.01, ha="left", weight="bold")
-        plots = canvas.subplots(1, len(widths), squeeze=False, width_ratios=widths)[0]
-        for panel, plot in zip(figure.panels, plots, strict=False):
-            _panel(panel, plot)
-        if figure.legend:
-            handles = [_handle(style, plain(name)) for style, name in figure.legend]
-            canvas.legend(handles=handles, loc="outside lower left", ncols=2 + len(widths), frameon=False)
-        if not figure.panels:
-            plots[0].set_axis_off()
-            plots[0].text(0, 0.5, "missing: nothing of this kind is in the record")
-        _save(canvas, path)
+        canvas = _canvas(figure)
+        FigureCanvasAgg(canvas)
+        buffer = io.BytesIO()
+        canvas.savefig(buffer, format=form, dpi=150, metadata=metadata)
+        write_bytes(path, buffer.getvalue())
+
+
+def _canvas(figure: Figure) -> Canvas:
+    columns = min(figure.columns or len(figure.panels), len(figure.panels)) or 1
+    rows = max(1, math.ceil(len(figure.panels) / columns))
+    widths = [panel.width for panel in figure.panels[:columns]] or [400.0]
+    height = max([panel.height for panel in figure.panels] or [120.0])
+    names = [plain(name) for _, name in figure.legend]
+    beside = _beside(sum(widths), names)
+    around = max(110.0, 64.0 + 19.0 * math.ceil(len(names) / beside))
+    canvas = Canvas(figsize=(sum(widths) / PIXELS, (rows * height + around) / PIXELS), layout="constrained")
+    canvas.suptitle(figure.title, x=0.01, ha="left", weight="bold")
+    plots = canvas.subplots(rows, columns, squeeze=False, width_ratios=widths).flatten()
+    for panel, plot in zip(figure.panels, plots, strict=False):
+        _panel(panel, plot)
+    for plot in plots[len(figure.panels) :]:
+        plot.set_axis_off()
+    if figure.legend:
+        handles = [_handle(style, name) for (style, _), name in zip(figure.legend, names, strict=True)]
+        canvas.legend(handles=handles, loc="outside lower left", ncols=beside, frameon=False)
+    if not figure.panels:
+        plots[0].text(0, 0.5, "missing: nothing of this kind is in the record")
+    return canvas
+
+
+def _beside(width: float, names: list[str]) -> int:
+    """How many entries of the legend fit in a row; a letter is about 6.6 pixels wide, a sign 50."""
+    return max(1, int(width / (6.6 * max([len(name) for name in names] or [1]) + 50)))
 
 
 def _handle(style: str, name: str) -> Line2D:
@@ -59,20 +94,12 @@ def _handle(style: str, name: str) -> Line2D:
     return Line2D([], [], linestyle="", label=name, **marker)
 
 
-def _save(canvas: Canvas, path: Path) -> None:
-    """Write whole, and without metadata: equal figures are equal files."""
-    FigureCanvasAgg(canvas)
-    buffer = io.BytesIO()
-    canvas.savefig(buffer, format="png", dpi=150, metadata={"Software": None})
-    write_bytes(path, buffer.getvalue())
-
-
 def _panel(panel: Panel, plot: Any) -> None:
     for item in panel.items:
         draw(item, plot, panel)
     _axis(panel.x, plot.set_xlim, plot.set_xticks, plot.set_xlabel, plot.set_xscale)
     _axis(panel.y, plot.set_ylim, plot.set_yticks, plot.set_ylabel, plot.set_yscale)
-    plot.set_title(plain(panel.title), loc="left")
+    plot.set_title(textwrap.fill(plain(panel.title), max(12, int(panel.width / 8))), loc="left")
 
 
 def _axis(axis: Axis, limits: Any, ticks: Any, label: Any, scale: Any) -> None:

@@ -35,7 +35,9 @@ def sparsity(view: SurveyView, setting: int) -> Figure:
     panels = []
     if marks:
         x, y = _l0_axis(extent(marks, "x")), spanning(QUALITY, extent(marks, "y"))
-        panels = [scatter(x, y, marks, _undominated(marks), [], (view.setting(setting), ", every requested L0"))]
+        asked = any(arm.facts["requested_l0"] is not None for arm in arms)
+        title: Cell = (view.setting(setting), ", every requested L0" if asked else ", every arm")
+        panels = [scatter(x, y, marks, _undominated(marks), [], title)]
     alt = "Explained variance against the number of active latents and against stability beyond controls, for each arm"
     return Figure(f"sparsity-{setting}", "Reconstruction against L0", alt, panels, legend=_legend(view, arms))
 
@@ -114,8 +116,8 @@ def _ends(m: Measurement | None, run: str) -> Ends | None:
 
 
 def _legend(view: SurveyView, arms: list[ArmView], *, line: bool = True) -> list[tuple[str, Cell]]:
-    part = line and any(arm.takes_part for arm in arms)
-    return [*FILLED, *([LINE] if part else []), *view.key(arms)]
+    part = any(arm.takes_part for arm in arms)
+    return [*(FILLED if part else FILLED[1:]), *([LINE] if part and line else []), *view.key(arms)]
 
 
 def _l0_axis(values: list[float]) -> Axis:

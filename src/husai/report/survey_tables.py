@@ -87,12 +87,18 @@ def quality(table: Comparison) -> Table:
     """What every stability is worth: a collapsed dictionary matches anything, an untrained one its own start."""
     wanted = [entry for entry in QUALITY if entry[1] not in ("explained_variance", "l0")]
     wanted.insert(0, ("mean squared error", "mse", {}))
-    columns = [Column("arm", text=True), *(Column(head) for head, *_ in wanted)]
-    rows: list[list[Cell]] = [
-        [arm_name(arm), *(cell(arm.on_source(name, **scope), arm.view.id, with_interval) for _, name, scope in wanted)]
-        for arm in table.ordered
-    ]
+    columns = [Column("arm", text=True), *(Column(head) for head, *_ in wanted), Column("seconds of its steps")]
+    rows: list[list[Cell]] = []
+    for arm in table.ordered:
+        found = [cell(arm.on_source(name, **scope), arm.view.id, with_interval) for _, name, scope in wanted]
+        rows.append([arm_name(arm), *found, _seconds(arm)])
     return Table(f"quality-{table.number}", "What the stability is worth", columns, rows, EMPTY)
+
+
+def _seconds(arm: ArmView) -> Cell:
+    """Wall clock of its last training's steps on the machine that made them: no property of the arm."""
+    up = arm.view.upstream.get(f"stack {arm.facts['setting']} target {arm.facts['arm']} {arm.facts['steps']}")
+    return Missing("not in the record") if up is None else up.fact("provenance.parts.steps", ".3g")
 
 
 def controls(table: Comparison) -> Table:

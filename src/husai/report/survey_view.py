@@ -156,7 +156,7 @@ class SurveyView(Recorded):
         names = [(arm.setting, arm.facts["kind"]) for arm in self.arms]
         keys = [f["arm"] if n in twice else n[1] for f, n in zip(self.facts["arms"], names, strict=True)]
         order = list(dict.fromkeys(keys))
-        return [_letter(order.index(key)) for key in keys]
+        return [letter_of(order.index(key)) for key in keys]
 
     def key(self, arms: list[ArmView]) -> list[tuple[str, Cell]]:
         """What the letters of these arms stand for, as a legend."""
@@ -174,11 +174,11 @@ class SurveyView(Recorded):
         return [up for up in self.upstream.values() if up.record.kind == kind]
 
 
-def _letter(index: int) -> str:
+def letter_of(index: int) -> str:
     """A to Z, a to z, then two of them."""
     if index < len(LETTERS):
         return LETTERS[index]
-    return _letter(index // len(LETTERS) - 1) + LETTERS[index % len(LETTERS)]
+    return letter_of(index // len(LETTERS) - 1) + LETTERS[index % len(LETTERS)]
 
 
 def given_out(letter: str) -> tuple[int, tuple[int, ...]]:

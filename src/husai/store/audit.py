@@ -12,13 +12,12 @@ import yaml
 from husai.errors import UserError
 from husai.store.audit_page import audit_page
 from husai.store.files import read_json, sha256
-from husai.store.layout import MARKER, OWN, RECORD, metrics, read_record
+from husai.store.layout import MARKER, OWN, RECORD, WITH_REPORT, metrics, read_record
 from husai.store.page import numbers_in, read_page
 from husai.store.record import RunRecord
 from husai.store.references import Library
 
 REPORT, SUMMARY = "report.html", "summary.md"
-WITH_REPORT = ("study", "survey")
 PARTIAL, DAMAGED = ".partial-", ".damaged-"
 
 

@@ -81,7 +81,7 @@ def _checks(element: Element, page: Page, folder: Path, library: Library, record
         yield lambda audit, name=name: _position(audit, element, name.removeprefix("data-at-"), library)
     if element.tag == "polyline":
         yield lambda audit: _vertices(element, page)
-    yield lambda audit: _links(element, folder)
+    yield lambda audit: _links(element, folder, library)
 
 
 def _differs(text: str) -> None:
@@ -207,11 +207,19 @@ def _table(element: Element, path: Path) -> None:
         raise Unresolved(f"the embedded table differs from {path.name}")
 
 
-def _links(element: Element, folder: Path) -> None:
-    """Nothing is loaded from elsewhere, and a link to a file beside the page leads to it."""
+def _links(element: Element, folder: Path, library: Library) -> None:
+    """Nothing is loaded from elsewhere; a link leads to a file beside the page, or of a run folder that is here."""
     for name in ("src", "href", "xlink:href", "action"):
         target = element.attributes.get(name, "")
         if not target or target.startswith(("#", "data:")):
             continue
-        if "://" in target or target.startswith("//") or not (folder / target).is_file():
+        if "://" in target or target.startswith("/") or not (folder / target).is_file():
+            if target.startswith("../") and element.tag == "a":
+                raise Unreachable(f"{name} leads to {target[:100]}, which is not here")
             raise Unresolved(f"{name} leads to {target[:60]}, which is not beside the page")
+        if ".." in Path(target).parts and not _in_a_run(folder / target, library):
+            raise Unreachable(f"{name} leads to {target[:100]}, which is in no run folder")
+
+
+def _in_a_run(path: Path, library: Library) -> bool:
+    return path.resolve().parent in {folder.resolve() for folder in library.folders.values()}

@@ -44,13 +44,30 @@ def survey_dry_run(survey: Survey, workers: int) -> tuple[dict[str, Any], str]:
 def survey_answer(folder: Path, record: RunRecord) -> tuple[dict[str, Any], str]:
     """What was found, and the path of the report, always last."""
     report, summary = (str((folder / name).resolve()) for name in (REPORT, SUMMARY))
-    found = record.facts.get("comparisons", [])
+    found, claims = (record.facts.get(name, []) for name in ("comparisons", "claims"))
+    recommended: dict[str, Any] | None = record.facts.get("calibration")
     data = {
         "answer": record.facts.get("answer"), "comparisons": found, "arms": record.facts["arms"], "run": str(folder),
         "report": report, "summary": summary, "id": record.id,
     }  # fmt: skip
+    data |= {"claims": claims} if claims else {}
+    data |= {"calibration": recommended} if recommended else {}
     said = [f"{entry['title']}: {entry['words']}" for entry in found]
-    return data, "\n".join([survey_tables(record), *said, report])
+    decided = [f"{claim['claim']}: {claim['title']}: {_claim(claim)}" for claim in claims]
+    first = calibration_lines(recommended) if recommended else []
+    return data, "\n".join([*first, survey_tables(record), *said, *decided, report])
+
+
+def calibration_lines(found: dict[str, Any]) -> list[str]:
+    """The recommendation, then each criterion."""
+    criteria = [f"{'holds' if c['holds'] else 'FAILS'}  {c['criterion']}: {c['words']}" for c in found["criteria"]]
+    return [found["words"], *criteria]
+
+
+def _claim(claim: dict[str, Any]) -> str:
+    """Its words, and what would have been said without controls where that is something else."""
+    bare = claim["without_controls"]
+    return claim["words"] + ("" if bare == claim["state"] else f" (without controls: {bare})")
 
 
 def survey_tables(record: RunRecord) -> str:
@@ -58,16 +75,18 @@ def survey_tables(record: RunRecord) -> str:
     groups: dict[tuple[str, float | None], list[dict[str, Any]]] = {}
     for arm in record.facts["arms"]:
         groups.setdefault((arm["setting"], arm["requested_l0"]), []).append(arm)
-    tables = [_table(record, *key, arms) for key, arms in groups.items()]
+    ranking = {setting["setting"]: setting["ranked"] for setting in record.facts["settings"]}
+    tables = [_table(record, *key, arms, ranking[key[0]]) for key, arms in groups.items()]
     wrong = [arm for arm in record.facts["arms"] if (arm.get("truth") or {}).get("state") == FALSE]
     words = [f"{arm['setting']} {arm['arm']}: {arm['truth']['words']}" for arm in wrong]
     return "\n".join([rendered(*tables, least=LEAST), *words])
 
 
-def _table(record: RunRecord, setting: str, l0: float | None, arms: list[dict[str, Any]]) -> Table:
+def _table(record: RunRecord, setting: str, l0: float | None, arms: list[dict[str, Any]], ranked: bool) -> Table:
     what = "as it comes, unmatched" if l0 is None else f"L0 = {l0:g} requested"
-    ranked = any(arm["rank"] and arm["rank"]["of"] > 1 for arm in arms)
-    note = "" if ranked else ": no ranking, since fewer than two arms are matched and converged"
+    there = any(arm["rank"] and arm["rank"]["of"] > 1 for arm in arms)
+    few = ": no ranking, since fewer than two arms are matched and converged"
+    note = "" if there else few if ranked and l0 is not None else ": nothing is ranked here"
     table = Table(title=f"{setting}, {what}{note}", title_justify="left")
     for column in ("arm", "L0", "explained variance", "mcc_signed", "least excess", "says", "rank", "takes no part"):
         table.add_column(column)

@@ -41,7 +41,8 @@ def conclude_programme(
     """Measurements and facts of the programme's record, from those of its studies alone."""
     claims = [claim for study in finished for claim in study.claims]
     hypotheses = [hypothesis_facts(hypothesis, claims) for hypothesis in programme.hypotheses]
-    arms = [arm for study in finished if study.record.kind == "survey" for arm in _arms(study)]
+    known: dict[str, str] = {}
+    arms = [arm for study in finished if study.record.kind == "survey" for arm in _arms(study, known)]
     front = standings_of(arms)
     facts = {
         "question": programme.question,
@@ -74,19 +75,21 @@ class FrontArm:
         return next((m for m in self.measurements if m.name == name), None)
 
 
-def _arms(study: Finished) -> list[FrontArm]:
+def _arms(study: Finished, known: dict[str, str]) -> list[FrontArm]:
+    """`known` maps the id of activations to what they are called: by the title of the first setting that reads them."""
     record, titles = study.record, {s["setting"]: s["title"] for s in study.record.facts["settings"]}
     found = []
     for arm in record.facts["arms"]:
         setting, name = arm["setting"], arm["arm"]
+        rows = record.parents[f"activation {setting} {TARGET}"]
         early = [group for group, ok in arm["converged"].items() if not ok]
         facts = {
-            "study": study.name, "setting": setting, "arm": name, "kind": arm["kind"], "source": titles[setting],
-            "steps": arm["steps"], "says": arm["says"], "takes_part": not early,
-            "why_not": f"undertrained on {', '.join(early)}" if early else "",
+            "study": study.name, "setting": setting, "arm": name, "kind": arm["kind"],
+            "source": known.setdefault(rows, titles[setting]), "steps": arm["steps"], "says": arm["says"],
+            "takes_part": not early, "why_not": f"undertrained on {', '.join(early)}" if early else "",
         }  # fmt: skip
         ms = [_copied(study, m) for m in _wanted(record, setting, name)]
-        found.append(FrontArm((study.name, setting, name), titles[setting], facts, tuple(ms)))
+        found.append(FrontArm((study.name, setting, name), rows, facts, tuple(ms)))
     return found
 
 

@@ -56,11 +56,11 @@ def _words(state: Verdict, claims: Claims, deciding: Claims) -> str:
     if state == "not run":
         return "not run"
     if deciding:
-        return f"{state}: " + "; ".join(f"{c['study']}: {c['title']}: {c['words']}" for c in deciding)
+        return f"{state}: " + "; ".join(f"{c['study']}: {c['title']} ({c['words']})" for c in deciding)
     counts = {name: sum(c["state"] == name for c in claims) for name in ("supported", "not supported", "undecided")}
     early = len(claims) - sum(counts.values())
     held = [f"{n} {name}" for name, n in (counts | {"without a verdict": early}).items() if n]
-    return f"undecided: of {len(claims)} claims {', '.join(held)}"
+    return f"undecided: of {len(claims)} claim{'s' if len(claims) > 1 else ''} {', '.join(held)}"
 
 
 def _short(claim: dict[str, Any], deciding: bool) -> dict[str, Any]:

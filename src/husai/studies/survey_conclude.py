@@ -96,8 +96,8 @@ def _words(facts: dict[str, Any], made: list[Measurement]) -> dict[str, Any]:
     """The answer of every table and of all of them, and what may be said of the truth where it is known."""
     by_place = {(m.name, frozenset(m.scope.items())): m for m in made}
     arms = [arm | {"truth": _truth(arm, by_place, facts["margin"])} for arm in facts["arms"]]
-    found = comparisons(facts["settings"], arms)
-    return {"arms": arms, "comparisons": found, "answer": answer(found)}
+    found = comparisons(facts["settings"], arms, facts["claims"])
+    return {"arms": arms, "comparisons": found, "answer": answer(found, facts["claims"])}
 
 
 def _truth(arm: dict[str, Any], by_place: Mapping[Any, Measurement], margin: float) -> dict[str, str] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from husai.store.record import Measurement
@@ -13,20 +14,33 @@ CONSISTENT = {
     "undecided": "not shown to be consistent beyond controls",
     "no statement": "no statement on consistency",
 }
+STATES = {
+    "supported": "supported", "not supported": "not supported", "undecided": "undecided",
+    "no verdict": "without a verdict",
+}  # fmt: skip
 EARLY = "undertrained"  # how the reasons of such an arm begin
 TRUE, FALSE, SHORT, OPEN, UNKNOWN = "true", "not true", "short of the truth", "undecided", "unknown"
 
 
-def comparisons(settings: list[dict[str, Any]], arms: list[ArmFacts]) -> list[dict[str, Any]]:
-    """One entry for each setting and requested L0: how many arms, how many take part, and what may be said."""
+def comparisons(
+    settings: list[dict[str, Any]], arms: list[ArmFacts], claims: Sequence[dict[str, Any]] = ()
+) -> list[dict[str, Any]]:
+    """One entry for each setting and requested L0: how many arms, how many take part, and what may be said.
+
+    Of a setting that has claims it is not said that its arms are not compared.
+    """
     ranked = {setting["setting"]: setting["ranked"] for setting in settings}
+    decided = [claim["setting"] for claim in claims]
     groups: dict[tuple[str, float | None], list[ArmFacts]] = {}
     for arm in arms:
         groups.setdefault((arm["setting"], arm["requested_l0"]), []).append(arm)
-    return [_comparison(setting, l0, ranked[setting], found) for (setting, l0), found in groups.items()]
+    return [
+        _comparison(setting, l0, ranked[setting], found, decided.count(setting))
+        for (setting, l0), found in groups.items()
+    ]
 
 
-def _comparison(setting: str, l0: float | None, ranked: bool, arms: list[ArmFacts]) -> dict[str, Any]:
+def _comparison(setting: str, l0: float | None, ranked: bool, arms: list[ArmFacts], claims: int) -> dict[str, Any]:
     part = [arm for arm in arms if not arm["reasons"]]
     compared = ranked and l0 is not None
     return {
@@ -37,13 +51,19 @@ def _comparison(setting: str, l0: float | None, ranked: bool, arms: list[ArmFact
         "beyond": sum(arm["says"] == "beyond" for arm in part) if compared else 0,
         "ranked": compared and len(part) > 1,
         "title": f"{setting}, as it comes" if l0 is None else f"{setting}, L0 = {l0:g} requested",
-        "words": _found(arms, part) if compared else _not_compared(arms, ranked),
+        "words": _found(arms, part) if compared else _not_compared(arms, ranked, claims),
     }
 
 
-def _not_compared(arms: list[ArmFacts], ranked: bool) -> str:
+def _not_compared(arms: list[ArmFacts], ranked: bool, claims: int) -> str:
     why = "no L0 was requested, so they are unmatched" if ranked else "nothing is ranked here"
+    if claims:
+        return f"{_count(arms)} shown and not ranked: {_claims(claims)} of this setting decide{'s' * (claims == 1)}"
     return f"{_count(arms)} shown and not compared: {why}"
+
+
+def _claims(n: int) -> str:
+    return f"{n} claim{'' if n == 1 else 's'}"
 
 
 def _count(arms: list[ArmFacts]) -> str:
@@ -86,12 +106,23 @@ def _names(names: list[str]) -> str:
     return ", ".join(names) or "none"
 
 
-def answer(found: list[dict[str, Any]]) -> str:
-    """All comparisons in one sentence."""
+def answer(found: list[dict[str, Any]], claims: Sequence[dict[str, Any]] = ()) -> str:
+    """All claims and comparisons in one sentence."""
+    ranking = _ranked(found)
+    if not claims:
+        return ranking or "nothing is compared: every arm is shown as it comes"
+    counts = {state: sum(claim["state"] == state for claim in claims) for state in STATES}
+    each = ", ".join(f"{n} {STATES[state]}" for state, n in counts.items() if n)
+    said = f"of {_claims(len(claims))}, {each}"
+    return "; ".join([said, *([ranking] if ranking else ["no arm is ranked"])])
+
+
+def _ranked(found: list[dict[str, Any]]) -> str:
+    """What was to be ranked, and what is; nothing where nothing was."""
     compared = [entry for entry in found if entry["take_part"] or "matched and converged" in entry["words"]]
     arms, part = (sum(entry[name] for entry in compared) for name in ("arms", "take_part"))
     if not compared:
-        return "nothing is compared: every arm is shown as it comes"
+        return ""
     ranked = sum(entry["ranked"] for entry in compared)
     n = len(compared)
     tables = f"{ranked} of {n} requested L0s {'has' if ranked == 1 else 'have'} a ranking"
