@@ -166,7 +166,7 @@ def test_every_file_says_where_it_is_from(built_programme: Any) -> None:
     record, folder = built_programme.record, built_programme.folder
     wanted = (record.id, record.provenance.commit, record.provenance.finished, record.provenance.husai)
     pictures = sorted(p.relative_to(folder).as_posix() for p in (folder / "figures").iterdir())
-    assert pictures == [f"figures/front-{n}.{form}" for n in range(5) for form in ("png", "svg")]
+    assert pictures == [f"figures/front-{n}.{form}" for n in range(4) for form in ("png", "svg")]
     for name in [*FILES, *pictures]:
         data = (folder / name).read_bytes()
         said = b"".join(_texts(data)) if name.endswith(".png") else data
@@ -193,7 +193,7 @@ def test_the_same_bytes_from_records_read_back(built_programme: Any, tmp_path: P
         upstream = {role: (read_record(folder), folder) for role, (_, folder) in built_programme.upstream.items()}
         write_programme_report(read_record(built_programme.folder), upstream, beside)
         written = sorted(p.relative_to(beside).as_posix() for p in beside.rglob("*") if p.is_file())
-        assert len(written) == 2 + len(FILES) + 10
+        assert len(written) == 2 + len(FILES) + 8
         for name in written:
             assert (beside / name).read_bytes() == (built_programme.folder / name).read_bytes(), name
     finally:
