@@ -21,6 +21,7 @@ def survey_summary(view: SurveyView) -> str:
         *(table(tables.arms(found), f"{plain(found.title)}: arms and controls") for found in view.comparisons),
         *(table(made, f"{plain(found.title)}: {made.caption}") for found in view.comparisons
           if (made := tables.truth(found)).rows),
+        *listed("Not run", facts.get("not_run", [])),
         *listed("Warnings", facts.get("warnings", [])),
         *listed("Remarks", facts.get("remarks", [])),
         "Everything else: report.html; every number of every arm: arms.csv.",

@@ -44,12 +44,12 @@ def survey_dry_run(survey: Survey, workers: int) -> tuple[dict[str, Any], str]:
 def survey_answer(folder: Path, record: RunRecord) -> tuple[dict[str, Any], str]:
     """What was found, and the path of the report, always last."""
     report, summary = (str((folder / name).resolve()) for name in (REPORT, SUMMARY))
-    found = record.facts.get("comparisons", [])
+    found, not_run = record.facts.get("comparisons", []), record.facts.get("not_run", [])
     data = {
-        "answer": record.facts.get("answer"), "comparisons": found, "arms": record.facts["arms"], "run": str(folder),
-        "report": report, "summary": summary, "id": record.id,
+        "answer": record.facts.get("answer"), "comparisons": found, "arms": record.facts["arms"], "not_run": not_run,
+        "run": str(folder), "report": report, "summary": summary, "id": record.id,
     }  # fmt: skip
-    said = [f"{entry['title']}: {entry['words']}" for entry in found]
+    said = [*(f"{entry['title']}: {entry['words']}" for entry in found), *not_run]
     return data, "\n".join([survey_tables(record), *said, report])
 
 
