@@ -10,10 +10,12 @@ from husai.studies.claim import DifferenceClaim
 from husai.studies.survey import Setting, Survey, SurveyArm
 
 D_SAE, L0 = 128, 32
+TOPK = TopKConfig(d_sae=D_SAE, aux_k=D_SAE // 4)
 
 
 def study(scale: Scale = "full") -> Survey:
-    """ReLU and TopK at one L0; the linear autoencoder has none, and is shown as it comes."""
+    """ReLU and TopK at one L0, TopK also as SAELens trains it, where it is installed; the linear autoencoder has no L0,
+    and is shown as it comes."""
     return Survey(
         name="phase4b",
         question="Linear, ReLU, TopK under the same budget and seeds: what does each reconstruct, and what comes back?",
@@ -25,7 +27,8 @@ def study(scale: Scale = "full") -> Survey:
                 arms=(
                     SurveyArm(name="linear", sae=LinearConfig(d_sae=D_SAE)),
                     SurveyArm(name="relu", sae=ReluL1Config(d_sae=D_SAE), l0=L0),
-                    SurveyArm(name="topk", sae=TopKConfig(d_sae=D_SAE, aux_k=D_SAE // 4), l0=L0),
+                    SurveyArm(name="topk", sae=TOPK, l0=L0),
+                    SurveyArm(name="saelens", sae=TOPK, l0=L0, trained_by="saelens"),
                 ),
                 training=training(scale),
                 max_steps=cap(scale, full=2500),

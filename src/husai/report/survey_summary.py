@@ -29,6 +29,7 @@ def survey_summary(view: SurveyView) -> str:
           if (made := tables.truth(found)).rows),
         *(table(made, f"{view.settings[i]}: {made.caption}") for i in range(len(view.settings))
           for made in levels(view, i)),
+        *listed("Not run", facts.get("not_run", [])),
         *listed("Warnings", facts.get("warnings", [])),
         *listed("Remarks", facts.get("remarks", [])),
         "Everything else: report.html; every number of every arm: arms.csv.",

@@ -9,6 +9,7 @@ from typing import Literal
 from husai.statistics.estimate import MIN_UNITS, Estimate, show, too_few
 
 Code = Literal[
+    "not run",
     "refused",
     "missing control",
     "too few units",

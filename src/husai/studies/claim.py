@@ -88,6 +88,7 @@ def _fields(arm: Declared) -> dict[str, Any]:
     coupling: AnyCoupling | None = getattr(arm, "coupling", None)
     if coupling is not None:
         found["coupling"] = coupling.plain()
+    found["trained_by"] = getattr(arm, "trained_by", "husai")
     return {name: value for name, value in found.items() if arm.l0 is None or name not in SET_BY_L0}
 
 

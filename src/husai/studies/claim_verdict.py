@@ -3,8 +3,8 @@
 A claim is *supported* where arm a is more stable than arm b beyond every trained control (and what it asks of
 explained variance holds), *not supported* where some control or the explained variance surely says no, else
 *undecided*; arms that have not converged, collapsed, or whose signs differ between alive and all latents leave *no
-verdict*. Claims of one family are open together: their intervals are Bonferroni's over all of them, and Holm's
-p-values stand beside.
+verdict*, and a claim about an arm that could not be trained here is *not run*. Claims of one family are open together:
+their intervals are Bonferroni's over all of them, and Holm's p-values stand beside.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from husai.studies.survey import Setting
 from husai.studies.survey_evidence import NOTHING, ArmEvidence
 from husai.studies.survey_plan import SurveyPlan
 
-State = Literal["supported", "not supported", "undecided", "no verdict"]
+State = Literal["supported", "not supported", "undecided", "no verdict", "not run"]
 Quality = Literal["holds", "fails", "undecided"]
 
 
@@ -74,7 +74,7 @@ class Judged:
     def state(self) -> State:
         """All elements, and the explained variance where the claim asks for it."""
         if self.reasons:
-            return "no verdict"
+            return "no verdict" if self.elements else "not run"
         said: list[str] = [e.state for e in self.elements]
         if self.quality is not None:
             said.append({"holds": "supported", "fails": "not supported"}.get(self.quality[0], "undecided"))
@@ -86,6 +86,8 @@ class Judged:
     def raw_state(self) -> State:
         """What the stabilities alone would say, without any control: a conclusion that the controls may overturn."""
         said = [e.raw[0] if e.raw else "too few units" for e in self.elements]
+        if not said:
+            return "not run"
         if "too few units" in said:
             return "no verdict"
         if all(c == "beyond" for c in said):
@@ -109,10 +111,16 @@ def judge_claims(
     evidence: Mapping[tuple[str, str], ArmEvidence],
     trained: Mapping[tuple[str, str], Mapping[str, Convergence]],
 ) -> list[Judged]:
-    """Every claim of the survey, in its order."""
+    """Every claim of the survey, in its order.
+
+    Claims that were not run count in their family: what is installed here must not move the verdicts of the others.
+    """
     claims, found = plan.survey.claims, []
     for claim in claims:
         size = sum(other.family == claim.family for other in claims) if claim.family else 1
+        if missing := [plan.not_run[key] for name in claim.arms if (key := (claim.setting, name)) in plan.not_run]:
+            found.append(Judged(claim, size, (), None, tuple(Reason("not run", text) for text in missing), {}))
+            continue
         arms = {name: evidence[claim.setting, name] for name in claim.arms}
         checks = {name: trained[claim.setting, name] for name in claim.arms}
         found.append(_judge(plan, claim, size, arms, checks))

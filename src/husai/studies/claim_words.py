@@ -74,6 +74,8 @@ def title(judged: Judged) -> str:
 
 def words(judged: Judged) -> str:
     """One sentence."""
+    if judged.state == "not run":
+        return "; ".join(reason.text for reason in judged.reasons)
     if judged.reasons:
         return f"no verdict: {'; '.join(reason.text for reason in judged.reasons)}"
     states = {"supported": "supported", "not supported": "not supported", "undecided": "undecided"}

@@ -45,14 +45,15 @@ def survey_answer(folder: Path, record: RunRecord) -> tuple[dict[str, Any], str]
     """What was found, and the path of the report, always last."""
     report, summary = (str((folder / name).resolve()) for name in (REPORT, SUMMARY))
     found, claims = (record.facts.get(name, []) for name in ("comparisons", "claims"))
+    not_run = record.facts.get("not_run", [])
     recommended: dict[str, Any] | None = record.facts.get("calibration")
     data = {
-        "answer": record.facts.get("answer"), "comparisons": found, "arms": record.facts["arms"], "run": str(folder),
-        "report": report, "summary": summary, "id": record.id,
+        "answer": record.facts.get("answer"), "comparisons": found, "arms": record.facts["arms"], "not_run": not_run,
+        "run": str(folder), "report": report, "summary": summary, "id": record.id,
     }  # fmt: skip
     data |= {"claims": claims} if claims else {}
     data |= {"calibration": recommended} if recommended else {}
-    said = [f"{entry['title']}: {entry['words']}" for entry in found]
+    said = [*(f"{entry['title']}: {entry['words']}" for entry in found), *not_run]
     decided = [f"{claim['claim']}: {claim['title']}: {_claim(claim)}" for claim in claims]
     first = calibration_lines(recommended) if recommended else []
     return data, "\n".join([*first, survey_tables(record), *said, *decided, report])

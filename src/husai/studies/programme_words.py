@@ -32,7 +32,7 @@ def hypothesis_facts(hypothesis: Hypothesis, every: Claims) -> dict[str, Any]:
 
 def verdict(hypothesis: Hypothesis, claims: Claims) -> tuple[Verdict, list[dict[str, Any]]]:
     """The state by the rule, and the claims that decide it; claims without a verdict decide nothing."""
-    if hypothesis.rule == "not run" or not claims:
+    if hypothesis.rule == "not run" or all(c["state"] == "not run" for c in claims):
         return "not run", []
     if hypothesis.rule == "overturned":
         return _overturned(claims)
@@ -54,10 +54,11 @@ def _overturned(claims: Claims) -> tuple[Verdict, list[dict[str, Any]]]:
 
 def _words(state: Verdict, claims: Claims, deciding: Claims) -> str:
     if state == "not run":
-        return "not run"
+        return "; ".join(dict.fromkeys(["not run", *(f"{c['study']}: {c['words']}" for c in claims)]))
     if deciding:
         return f"{state}: " + "; ".join(f"{c['study']}: {c['title']} ({c['words']})" for c in deciding)
-    counts = {name: sum(c["state"] == name for c in claims) for name in ("supported", "not supported", "undecided")}
+    states = ("supported", "not supported", "undecided", "not run")
+    counts = {name: sum(c["state"] == name for c in claims) for name in states}
     early = len(claims) - sum(counts.values())
     held = [f"{n} {name}" for name, n in (counts | {"without a verdict": early}).items() if n]
     return f"undecided: of {len(claims)} claim{'s' if len(claims) > 1 else ''} {', '.join(held)}"

@@ -13,6 +13,7 @@ from husai.studies.budgets import check_budget, doubled
 from husai.studies.claim import Claim, check_claims
 from husai.studies.heads import check_heads
 from husai.studies.study import Controls
+from husai.studies.trained_by import TrainedBy, check_trainer
 from husai.training.config import TrainingConfig
 from husai.training.coupling.config import CouplingConfig
 
@@ -23,13 +24,24 @@ NAME = r"^[A-Za-z0-9.-]+$"
 class SurveyArm(Config):
     """One SAE config; with `l0`, its own knob is set so that this many latents are active per row.
 
-    `coupling` ties the seeds of each group of the setting together.
+    `coupling` ties the seeds of each group of the setting together. `trained_by` another tool: by that tool's own
+    classes, optimiser and step, on the same rows in the same order, for as many steps; measured like any other arm.
     """
 
     name: str = Field(pattern=NAME)
     sae: SAEConfig
     l0: float | None = Field(default=None, gt=0)
     coupling: CouplingConfig | None = None
+    trained_by: TrainedBy = "husai"
+
+    @model_validator(mode="after")
+    def _trainable(self) -> Self:
+        if self.trained_by == "saelens":
+            try:
+                check_trainer(self.sae, self.l0, self.coupling is not None)
+            except ValueError as error:
+                raise ValueError(f"{self.name}: {error}") from None
+        return self
 
 
 class Setting(Config):

@@ -244,6 +244,7 @@ def _facts(
             for setting in survey.settings
         ],
         "warnings": sorted(warnings.union(left_out(arm.sae for s in survey.settings for arm in s.arms))),
+        "not_run": list(plan.not_run.values()),
         "remarks": list(survey.remarks),
     }
 
@@ -258,6 +259,7 @@ def _arm_facts(
         "setting": setting,
         "arm": arm,
         "kind": e.arm.sae.kind,
+        "trained_by": e.arm.trained_by,
         "requested_l0": e.arm.l0,
         "steps": plan.budgets[key],
         "engine": stack.facts["engine"],

@@ -9,6 +9,7 @@ from husai.saes.config import AnySAEConfig
 from husai.saes.registry import architecture
 from husai.studies.coupled import Coupled
 from husai.studies.heads import LEFT_OUT, on_rows
+from husai.studies.here import here
 from husai.studies.node import Node
 from husai.studies.plan import (
     GAUSSIAN,
@@ -23,6 +24,7 @@ from husai.studies.plan import (
     stack_node,
 )
 from husai.studies.survey import Setting, Survey, SurveyArm
+from husai.studies.trained_by import saelens_stack_node
 from husai.training.config import TrainingConfig
 from husai.training.knobs import at_l0
 
@@ -33,10 +35,11 @@ Budgets = dict[tuple[str, str], int]  # by setting and arm
 
 @dataclass
 class SurveyPlan:
-    """Nodes of a survey; parents come before children."""
+    """Nodes of a survey; parents come before children. `not_run` says why an arm has none: `survey` is without it."""
 
     survey: Survey
     budgets: Budgets
+    not_run: dict[tuple[str, str], str] = field(default_factory=dict)
     before: dict[str, Node] = field(default_factory=dict)
     activations: dict[tuple[str, str], Node] = field(default_factory=dict)
     calibrations: dict[Place, Node] = field(default_factory=dict)
@@ -72,8 +75,9 @@ class SurveyPlan:
 
 
 def first_budgets(survey: Survey) -> Budgets:
-    """Every arm at the first budget of its setting."""
-    return {(setting.name, arm.name): setting.training.steps for setting in survey.settings for arm in setting.arms}
+    """Every arm that can be run at the first budget of its setting."""
+    settings = here(survey).survey.settings
+    return {(setting.name, arm.name): setting.training.steps for setting in settings for arm in setting.arms}
 
 
 def sources_of(setting: Setting) -> list[str]:
@@ -91,10 +95,11 @@ def seeds_of(setting: Setting, source: str) -> tuple[int, ...]:
 
 def survey_plan(survey: Survey, budgets: Budgets) -> SurveyPlan:
     """The graph at these budgets, with half of each beside for the convergence test."""
-    made = SurveyPlan(survey, dict(budgets))
-    for setting in survey.settings:
+    found = here(survey)
+    made = SurveyPlan(found.survey, dict(budgets), found.not_run)
+    for setting in made.survey.settings:
         _add_activations(made, setting)
-    for setting in survey.settings:
+    for setting in made.survey.settings:
         for arm in setting.arms:
             for source in sources_of(setting):
                 _add_arm(made, setting, source, arm)
@@ -125,8 +130,13 @@ def _add_arm(made: SurveyPlan, setting: Setting, source: str, arm: SurveyArm) ->
     for budget in (steps // 2, steps):
         place = (setting.name, source, arm.name, budget)
         title = f"{setting.name} {source} {arm.name}: {len(seeds)} seeds, {budget} steps{note}"
-        half = made.stacks.get((setting.name, source, arm.name, budget // 2))
-        stack = stack_node(sae, setting.training, budget, seeds, root, activations, title, half, calibrated, coupled)
+        if arm.trained_by == "saelens":  # no trunk to go on from: each budget is a whole training
+            stack = saelens_stack_node(sae, setting.training, budget, seeds, root, activations, f"{title}, SAELens")
+        else:
+            half = made.stacks.get((setting.name, source, arm.name, budget // 2))
+            stack = stack_node(
+                sae, setting.training, budget, seeds, root, activations, title, half, calibrated, coupled
+            )
         made.stacks[place] = stack
         name, detail = f"measure {setting.name} {source} {arm.name} at {budget} steps", _detail(source, budget, steps)
         made.measures[place] = measure_node(stack, activations, root, name, detail)

@@ -6,6 +6,7 @@ from husai.errors import UserError
 from husai.saes.config import AnySAEConfig
 from husai.saes.config.sizes import check_sizes
 from husai.statistics.estimate import MIN_UNITS
+from husai.studies.here import here
 from husai.studies.preflight import width
 from husai.studies.survey import Survey, SurveyArm
 from husai.training.knobs import SEARCHED, at_l0, with_value
@@ -16,9 +17,9 @@ def check_survey(survey: Survey) -> list[str]:
 
     Raises:
         UserError: unknown hook, a position or file that does not exist, sizes that cannot work, an L0 that the
-            architecture's own knob cannot give.
+            architecture's own knob cannot give, a setting none of whose arms can be trained here.
     """
-    found = []
+    found = list(here(survey).not_run.values())
     for setting in survey.settings:
         d_in = width(setting.source)
         for arm in setting.arms:

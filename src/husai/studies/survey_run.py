@@ -25,10 +25,15 @@ class SurveyRun(Undertaking[Survey]):
     kind = "survey"
 
     def identity(self) -> tuple[dict[str, Any], set[str]]:
-        """The declaration and its nodes at the first budgets."""
-        return self.declared.plain(), {
-            node.id for node in survey_plan(self.declared, first_budgets(self.declared)).nodes
-        }
+        """The declaration and its nodes at the first budgets: others where another tool trains an arm, or is missing.
+
+        That husai trains an arm is not said, so that surveys keep the ids that they had before it could be otherwise.
+        """
+        declared = self.declared.plain()
+        for arm in (arm for setting in declared["settings"] for arm in setting["arms"]):
+            if arm["trained_by"] == "husai":
+                del arm["trained_by"]
+        return declared, {node.id for node in survey_plan(self.declared, first_budgets(self.declared)).nodes}
 
     def warnings(self) -> list[str]:
         """What `check_survey` says."""

@@ -104,9 +104,14 @@ def _coupling(work: Work, config: AnySAEConfig, rows: Rows, parts: int) -> Coupl
 
 def stack_of(trained: Trained, job: Job, rows: Rows) -> SAEStack:
     """The trained SAEs, with the scale of the rows."""
+    return trained.stack(job, *scale_of(rows))
+
+
+def scale_of(rows: Rows) -> tuple[torch.Tensor, float | torch.Tensor, str]:
+    """Mean, factor and hook of the rows, as a stack keeps them."""
     factor = rows.scaling.factor
     scale = factor if isinstance(factor, float) else torch.from_numpy(factor)
-    return trained.stack(job, torch.from_numpy(rows.scaling.mean_D), scale, rows.scaling.hook_name)
+    return torch.from_numpy(rows.scaling.mean_D), scale, rows.scaling.hook_name
 
 
 def _context(activations: Path, rows: Rows) -> Parameters | None:

@@ -26,6 +26,7 @@ from husai.studies.group import over_seeds
 from husai.studies.measured import over_pairs, single
 from husai.studies.node import Outcome, Work
 from husai.studies.nodes.rows import open_rows
+from husai.studies.nodes.saelens_stack import START
 from husai.training.config import TrainingConfig
 
 TRAINED = "trained"
@@ -73,13 +74,20 @@ def run(work: Work) -> Outcome:
     made, refused = trained.measurements(len(x_ND)), {}
     for name, make in LEVELS.items():
         try:
-            level = _level(name, make(stack, record.config["root_seed"], training.vary), x_ND)
+            made_of = make(stack, record.config["root_seed"], training.vary)
+            level = _level(name, _start(work, made_of) if name == "untrained" else made_of, x_ND)
         except Refused as error:
             refused[name] = str(error)
             continue
         made += level.measurements(len(x_ND)) + _against(trained, level)
     facts: dict[str, Any] = {"levels": [n for n in LEVELS if n not in refused], "refused": refused, "root": root}
     return Outcome(made, facts, {"seeds": list(stack.seeds)})
+
+
+def _start(work: Work, ours: SAEStack) -> SAEStack:
+    """Every seed at its step 0: as its trainer left it there, where that was none of husai's."""
+    path = work.folders["stack"] / START
+    return load_stack(path) if path.exists() else ours
 
 
 def _level(name: str, stack: SAEStack, x_ND: torch.Tensor) -> Level:

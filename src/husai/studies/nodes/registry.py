@@ -13,6 +13,7 @@ KINDS = {
     "activations": "husai.studies.nodes.activations",
     "calibrate": "husai.studies.nodes.calibrate",
     "stack": "husai.studies.nodes.stack",
+    "saelens_stack": "husai.studies.nodes.saelens_stack",
     "measure": "husai.studies.nodes.measure",
     "levels": "husai.studies.nodes.levels",
     "projection": "husai.studies.nodes.projection",

@@ -15,7 +15,6 @@ from husai.events import warn
 from husai.saes.config import AnySAEConfig
 from husai.saes.config.sizes import check_sizes
 from husai.saes.conventions import penalties
-from husai.saes.stack import SAEStack
 from husai.store.files import write_json
 from husai.store.record import Measurement
 from husai.store.tensors import save_arrays
@@ -55,7 +54,7 @@ def run(work: Work) -> Outcome:
     trained = train(job, work.draft, _earlier(work, training, identity))
     stack = stack_of(trained, job, rows)
     stack.save(work.draft / "stack.safetensors")
-    _save_curves(work.draft, trained.final)
+    save_curves(work.draft, trained.final)
     if job.coupling and (text := swamped(job.coupling.name, trained.final.history)):
         warnings.append(text)
         warn(text)
@@ -75,11 +74,11 @@ def run(work: Work) -> Outcome:
         facts["groups"] = labels(len(seeds), work.fields["group_size"])
     if config.supervised is not None:
         facts["labels"] = head_labels(rows, config.supervised).facts()
-    made = _measurements(rows, stack, training, trained.final) + _references(work, rows)
-    return Outcome(made, facts, {"seeds": list(seeds), "root": root}, seconds=_seconds(trained.spent))
+    made = measurements(rows, training, trained.final) + _references(work, rows)
+    return Outcome(made, facts, {"seeds": list(seeds), "root": root}, seconds=seconds_of(trained.spent))
 
 
-def _seconds(spent: Spent) -> dict[str, float]:
+def seconds_of(spent: Spent) -> dict[str, float]:
     """What differs from run to run, and belongs to the provenance; nothing where all steps were there already."""
     return {"steps": spent.seconds, "waiting_for_rows": spent.waiting} if spent.seconds else {}
 
@@ -101,7 +100,8 @@ def _earlier(work: Work, training: TrainingConfig, identity: str) -> TrainState 
     return None
 
 
-def _save_curves(folder: Path, state: TrainState) -> None:
+def save_curves(folder: Path, state: TrainState) -> None:
+    """Decoders and loss terms over steps."""
     snapshots = {f"step.{step}": W for step, W in state.snapshots.items()}
     snapshots[f"step.{state.step}"] = state.parameters["W_dec"].numpy()
     save_arrays(folder / "trajectory.safetensors", snapshots)
@@ -116,7 +116,8 @@ def _plain(values_S: np.ndarray) -> list[float | None]:
     return [float(v) if np.isfinite(v) else None for v in values_S]
 
 
-def _measurements(rows: Rows, stack: SAEStack, training: TrainingConfig, state: TrainState) -> list[Measurement]:
+def measurements(rows: Rows, training: TrainingConfig, state: TrainState) -> list[Measurement]:
+    """What the training took, and the scale of its rows."""
     epochs = training.steps * training.batch / len(rows.train_index)
     exact = "a count"
     return [
