@@ -86,21 +86,18 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Run a study to its verdict and report; a finished one is returned, an interrupted one goes on."""
-    from husai.studies import present, present_survey
-    from husai.studies.runner import Run, default_workers
-    from husai.studies.survey import Survey
-    from husai.studies.survey_run import SurveyRun
+    from husai.studies.runner import default_workers
+    from husai.studies.undertakings import undertaking
 
     chosen = _study(study).override(set_ or [])
-    processes = workers or default_workers()
-    many = isinstance(chosen, Survey)
+    processes, what = workers or default_workers(), undertaking(chosen)
     if dry_run:
-        data, text = (present_survey.survey_dry_run if many else present.dry_run)(chosen, processes)
+        data, text = what.dry_run(chosen, processes)
         _answer(data) if as_json else print(text)
         return
     with _shown(as_json):
-        folder, record = (SurveyRun if many else Run)(chosen, results, processes).start()
-    data, text = (present_survey.survey_answer if many else present.verdict)(folder, record)
+        folder, record = what.run(chosen, results, processes).start()
+    data, text = what.answer(folder, record)
     _answer(data) if as_json else print(text)
 
 
@@ -291,7 +288,7 @@ def show(run: Run_, results: Results = HERE, as_json: AsJson = False) -> None:
     """Show what a run measured: verdict and tables of a study, all numbers of anything else."""
     from husai.store.index import find_run
     from husai.store.layout import read_record
-    from husai.studies import present, present_survey
+    from husai.studies import present, present_replay, present_survey
 
     folder = find_run(run, results)
     record = read_record(folder)
@@ -299,6 +296,8 @@ def show(run: Run_, results: Results = HERE, as_json: AsJson = False) -> None:
         _answer(record.plain())
     elif record.kind == "survey":
         print(present_survey.survey_answer(folder, record)[1])
+    elif record.kind == "replay" and "claims" in record.facts:
+        print(present_replay.replay_answer(folder, record)[1])
     elif record.kind == "study":
         print(present.study(record))
         print(present.verdict(folder, record)[1])
@@ -328,7 +327,7 @@ def report(
     to: Annotated[Path | None, typer.Option(help="Write the pages again from the records, into this folder.")] = None,
     results: Results = HERE,
 ) -> None:
-    """Print the path of the report of a study or survey, or write it afresh from the records."""
+    """Print the path of the report of a study, survey or replay, or write it afresh from the records."""
     from husai.store.index import find_run
     from husai.studies import present
 

@@ -1,4 +1,4 @@
-"""The studies themselves: functions that return a `Study` or a `Survey`."""
+"""The studies themselves: functions that return a `Study`, a `Survey` or a `Replay`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable
 from importlib import import_module
 
 from husai.errors import unknown
+from husai.studies.replay import Replay
 from husai.studies.study import Study
 from husai.studies.survey import Survey
 
@@ -14,10 +15,12 @@ RECIPES = {
     "smoke": "husai.recipes.smoke:study",
     "architectures": "husai.recipes.architectures:study",
     "architectures-quick": "husai.recipes.architectures:quick",
+    "replay": "husai.recipes.replay:study",
+    "replay-quick": "husai.recipes.replay:quick",
 }
 
 
-def recipe(name: str) -> Callable[[], Study | Survey]:
+def recipe(name: str) -> Callable[[], Study | Survey | Replay]:
     """The function of a recipe.
 
     Raises:

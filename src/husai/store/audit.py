@@ -18,7 +18,7 @@ from husai.store.record import RunRecord
 from husai.store.references import Library
 
 REPORT, SUMMARY = "report.html", "summary.md"
-WITH_REPORT = ("study", "survey")
+WITH_REPORT = ("study", "survey", "replay")
 PARTIAL, DAMAGED = ".partial-", ".damaged-"
 
 

@@ -12,12 +12,13 @@ from pydantic import ValidationError
 
 from husai.config import Config, explain
 from husai.errors import HusaiError, UserError
+from husai.studies.replay import Replay
 from husai.studies.study import Study
 from husai.studies.survey import Survey
 
 
-def study_from_file(path: Path) -> Study | Survey:
-    """Run a user's file, whose function `study()` returns a `Study` or a `Survey`.
+def study_from_file(path: Path) -> Study | Survey | Replay:
+    """Run a user's file, whose function `study()` returns a `Study`, a `Survey` or a `Replay`.
 
     Raises:
         UserError: no such file, it fails, it has no such function, or that returns something else.
@@ -28,8 +29,8 @@ def study_from_file(path: Path) -> Study | Survey:
     if not callable(make):
         raise UserError(f"{path} defines no function study(): write one that returns a husai.studies.study.Study")
     made = _guarded(path, make)
-    if not isinstance(made, Study | Survey):
-        raise UserError(f"{path}: study() returned a {type(made).__name__}, not a Study or a Survey")
+    if not isinstance(made, Study | Survey | Replay):
+        raise UserError(f"{path}: study() returned a {type(made).__name__}, not a Study, a Survey or a Replay")
     return made
 
 

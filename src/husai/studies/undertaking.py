@@ -1,4 +1,4 @@
-"""What the runs of a study and of a survey share: a folder, a lock, a ledger, and a record of their own at the end."""
+"""What the runs of a study, of a survey and of a replay share: a folder, a lock, a ledger, and a record of their own at the end."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ from husai.store.record import Measurement, RunRecord
 from husai.studies.computing import Computing
 from husai.studies.ledger import Ledger, Tag
 from husai.studies.node import Node
+from husai.studies.replay import Replay
 from husai.studies.study import Study
 from husai.studies.survey import Survey
 
-D = TypeVar("D", Study, Survey)
+D = TypeVar("D", Study, Survey, Replay)
 Upstream = Mapping[str, tuple[RunRecord, Path]]
 
 
@@ -52,7 +53,7 @@ class Undertaking(ABC, Generic[D]):
     root: Path
     workers: int = 2
 
-    kind: ClassVar[Literal["study", "survey"]]
+    kind: ClassVar[Literal["study", "survey", "replay"]]
 
     def __post_init__(self) -> None:
         self.results = Results(self.root)

@@ -1,0 +1,27 @@
+"""Published claims of SAE stability, run again as their authors ran them: why husai exists."""
+
+from __future__ import annotations
+
+from husai.models.config import PretrainConfig
+from husai.studies.replay import Replay, Scale, leaky
+from husai.studies.study import Controls
+
+QUESTION = "What do published claims give as their authors ran them, and what when they are read rightly?"
+SHORT = PretrainConfig(
+    batch=64, lr=3e-3, weight_decay=1.0, warmup_steps=0, max_steps=150, eval_every=50, target_accuracy=1.0, hold=1000
+)
+
+
+def study() -> Replay:
+    """At the published sizes, where these are known."""
+    return Replay(name="replay", question=QUESTION)
+
+
+def quick() -> Replay:
+    """A smaller modulus and fewer steps: the same readings within a minute."""
+    scale = Scale(
+        source=leaky(37, SHORT, n_layers=1), batch=512, seeds=6, steps=200, search_steps=100, search_k=(4, 8, 32),
+        wide=512, wide_steps=60, wide_longer=300, longer=600, coupled=200, planted_steps=800, planted_rows=4000,
+        simulations=500, controls=Controls(random_models=5, seeds_per_random_model=2),
+    )  # fmt: skip
+    return Replay(name="replay-quick", question=QUESTION, scale=scale, published=False)
