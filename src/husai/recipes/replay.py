@@ -21,7 +21,7 @@ def quick() -> Replay:
     """A smaller modulus and fewer steps: the same readings within a minute."""
     scale = Scale(
         source=leaky(37, SHORT, n_layers=1), batch=512, seeds=6, steps=200, search_steps=100, search_k=(4, 8, 32),
-        wide=512, wide_steps=60, wide_longer=300, longer=600, coupled=200, planted_steps=800, planted_rows=4000,
+        wide=512, wide_steps=60, wide_longer=200, longer=400, coupled=200, planted_steps=800, planted_rows=4000,
         simulations=500, controls=Controls(random_models=5, seeds_per_random_model=2),
     )  # fmt: skip
     return Replay(name="replay-quick", question=QUESTION, scale=scale, published=False)

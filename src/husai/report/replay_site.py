@@ -7,7 +7,7 @@ from pathlib import Path
 
 from husai import events
 from husai.errors import UserError
-from husai.report import metric_tables
+from husai.report import metric_tables, model_tables
 from husai.report.cells import plain
 from husai.report.png import write_png
 from husai.report.rendering import render
@@ -15,7 +15,6 @@ from husai.report.replay_figures import over_k
 from husai.report.replay_view import COLUMNS, ReplayView, overview
 from husai.report.summary import listed
 from husai.report.view import Upstream
-from husai.report import model_tables
 from husai.store.files import make_folder, write_text
 from husai.store.record import RunRecord
 
@@ -55,7 +54,10 @@ def models(view: ReplayView) -> list[Upstream]:
 def replay_summary(view: ReplayView) -> str:
     """Markdown text; every number in it also stands in the report."""
     facts = view.facts
-    said = [f"{plain(claim.fact('claim'))}: {plain(claim.fact('title'))}. {plain(claim.fact('words'))}." for claim in view.claims]
+    said = [
+        f"{plain(claim.fact('claim'))}: {plain(claim.fact('title'))}. {plain(claim.fact('words'))}."
+        for claim in view.claims
+    ]
     parts = [
         f"# {view.record.name}",
         facts["question"],

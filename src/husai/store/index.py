@@ -58,7 +58,9 @@ def find_run(text: str, root: Path) -> Path:
     results = Results(root)
     study = results.study_folder(text)
     if study.is_dir():
-        runs = [f for f in results.folders() if f.parent == study and read_record(f).kind in ("study", "survey", "replay")]
+        runs = [
+            f for f in results.folders() if f.parent == study and read_record(f).kind in ("study", "survey", "replay")
+        ]
         if runs:
             return max(runs, key=lambda f: (f / RECORD).stat().st_mtime)
     by_id = results.by_id()

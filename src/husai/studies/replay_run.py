@@ -56,7 +56,7 @@ class ReplayRun(Undertaking[Replay]):
         found = Found(self.bench, done.records, done.folders)
         made, said = [], []
         for claim in claims(self.declared.claims):
-            reading = claim.read(found)
+            reading = claim.read(found).at(self.declared.published)
             made += measurements(claim, reading)
             said.append(facts(claim, reading))
         sweep = _sweep(found) if "T30" in self.declared.claims else []

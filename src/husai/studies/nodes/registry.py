@@ -16,7 +16,7 @@ KINDS = {
     "measure": "husai.studies.nodes.measure",
     "splice": "husai.studies.nodes.splice",
     "fourier": "husai.studies.nodes.fourier",
-    "replay": "husai.studies.nodes.replay",
+    "reading": "husai.studies.nodes.reading",
 }
 # Their code goes on from checkpoints in its folder; every other kind starts over in an empty one.
 RESUMING = {"model", "calibrate", "stack"}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from husai.saes.config import TopKConfig
 from husai.studies.node import Node
@@ -30,7 +31,7 @@ from husai.training.config import TrainingConfig
 
 def reading(what: str, title: str, parents: dict[str, Node], root: int, **fields: object) -> Node:
     """A node whose code is one of the claims' own."""
-    return Node("replay", title, {"reading": what, "root_seed": root, **fields}, parents)
+    return Node("reading", title, {"reading": what, "root_seed": root, **fields}, parents)
 
 
 @dataclass(frozen=True)
@@ -118,10 +119,18 @@ class Bench:
         stack = stack_node(sae, training, steps, seeds, self.root, rows, title, half.stack if half else None)
         return Trained(stack, measure_node(stack, rows, self.root, f"measure {title}", detail))
 
+    def tied(self, seeds: tuple[int, ...]) -> dict[str, Any]:
+        """Config, training and seeds of SAEs that a reference takes part in, as a reading's fields."""
+        sae, training = self._tied()
+        return {"sae": sae.plain(), "training": training.plain(), "seeds": list(seeds)}
+
+    def _tied(self) -> tuple[TopKConfig, TrainingConfig]:
+        s = self.scale
+        sae = TopKConfig(d_sae=s.d_sae, k=s.k[0], tied_init=False, subtract_b_dec=False)
+        return sae, TrainingConfig(steps=s.coupled, batch=min(512, s.batch), lr=1e-3, held_out=0.0)
+
     def tied_to(self, seeds: tuple[int, ...], coupled: Coupled | None, title: str) -> Trained:
         """SAEs that a reference takes part in, or the same without it."""
-        training = TrainingConfig(batch=min(512, self.scale.batch), lr=1e-3, held_out=0.0)
-        sae = TopKConfig(d_sae=self.scale.d_sae, k=self.scale.k[0], tied_init=False, subtract_b_dec=False)
-        steps = self.scale.coupled
-        stack = stack_node(sae, training, steps, seeds, self.root, self.rows, title, coupled=coupled)
+        sae, training = self._tied()
+        stack = stack_node(sae, training, training.steps, seeds, self.root, self.rows, title, coupled=coupled)
         return Trained(stack, measure_node(stack, self.rows, self.root, f"measure {title}", "pairs"))

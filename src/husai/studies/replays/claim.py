@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -58,6 +58,7 @@ class Check:
     value: float
     side: Literal["at least", "at most"]
     bound: float
+    published: bool = False  # asked only at the published sizes
 
     @property
     def holds(self) -> bool:
@@ -82,7 +83,9 @@ def high(e: Estimate) -> float:
 
 def near(what: str, value: float, wanted: float, within: float) -> Check:
     """Whether a number is within a distance of the published one."""
-    return Check(f"distance of {what} from the published {show(wanted)}", abs(value - wanted), "at most", within)
+    return Check(
+        f"distance of {what} from the published {show(wanted)}", abs(value - wanted), "at most", within, published=True
+    )
 
 
 @dataclass(frozen=True)
@@ -94,10 +97,15 @@ class Reading:
     replayed: tuple[Check, ...]
     against: tuple[Check, ...]
 
+    def at(self, published: bool) -> Reading:
+        """With the checks that are asked at this scale."""
+        asked = tuple(check for check in self.replayed if published or not check.published)
+        return replace(self, replayed=asked)
+
     @property
     def state(self) -> str:
-        """What follows from the checks."""
-        if not all(check.holds for check in self.replayed):
+        """What follows from the checks; without any there is no replay."""
+        if not self.replayed or not all(check.holds for check in self.replayed):
             return NOT_REPRODUCED
         return OVERTURNED if all(check.holds for check in self.against) else STANDS
 
@@ -180,7 +188,7 @@ def words(claim: Claim, found: Reading) -> str:
     """The claim in one sentence, made from its numbers."""
     said = [f"claimed {_shown(claim.claimed)}"]
     if found.state == NOT_REPRODUCED:
-        missed = "; ".join(check.words() for check in found.replayed if not check.holds)
+        missed = "; ".join(check.words() for check in found.replayed if not check.holds) or "nothing was checked"
         return f"{NOT_REPRODUCED}: {said[0]}; the replay gave {_shown(found.reproduced)} ({missed})"
     said += [f"the replay gave {_shown(found.reproduced)}", f"read rightly: {_shown(found.true)}"]
     return f"{found.state}: {'; '.join(said)}"

@@ -86,9 +86,17 @@ def read(found: Found) -> Reading:
         (
             Figure(f"cosine of a row with its own start after {steps} steps", start, COSINE),
             Figure(f"trained for {b.scale.wide_longer} steps at a higher rate, mean_max_cos", further, COSINE),
-            Figure("of these, cosine of a row with its own start", found.estimate(_start(more, b), "cosine_to_init"), COSINE),
+            Figure(
+                "of these, cosine of a row with its own start",
+                found.estimate(_start(more, b), "cosine_to_init"),
+                COSINE,
+            ),
         ),
-        (near("the trained one", trained.value, 0.3001, 0.002), near("the random one", random.value, 0.2988, 0.002)),
+        (
+            near("the trained one", trained.value, 0.3001, 0.002),
+            near("the random one", random.value, 0.2988, 0.002),
+            Check("difference of the two", abs(trained.value - random.value), "at most", 0.01),
+        ),
         (
             Check("cosine of a row with its own start", start.value, "at least", 0.9),
             Check("lower bound of more steps less few", low(further) - trained.value, "at least", 0.0),

@@ -56,6 +56,7 @@ def read(found: Found) -> Reading:
         ),
         (
             near("what the high k explains more", cost.value, 0.68875 - 0.5317, 0.05),
+            Check("lower bound of what the high k explains more", low(cost), "at least", 0.05),
             Check("stability of the low k less that of the high", low(before), "at least", 0.0),
         ),
         (

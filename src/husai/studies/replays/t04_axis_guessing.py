@@ -60,7 +60,8 @@ def read(found: Found) -> Reading:
             Figure("floor of the swapped shape", swapped, COSINE, "a closed form"),
             Figure("lift over the floor of the right shape", lift, COSINE, "a difference to a constant"),
         ),
-        (near("the guessed reading", guessed.value, 0.349, 0.02), near("the floor", floor, 0.228, 0.005)),
+        (near("the guessed reading", guessed.value, 0.349, 0.02), near("the floor", floor, 0.228, 0.005),
+         Check("guessed reading less the floor", guessed.value - floor, "at least", 0.05)),
         (
             Check("distance of the guessed reading from the floor of the swapped shape",
                   abs(guessed.value - swapped), "at most", published / 2),

@@ -63,7 +63,8 @@ def read(found: Found) -> Reading:
             *(Figure(f"change of stability from half of the steps, k = {k}", e, STABILITY)
               for k, e in zip(b.scale.k, changes, strict=True)),
         ),
-        (near("the effect of k", replayed.value, 0.05701, 0.015),),
+        (near("the effect of k", replayed.value, 0.05701, 0.015),
+         Check("lower bound over pairs", low(replayed), "at least", 0.0)),
         (Check("lower bound of the effect beyond the control that leaves least", least, "at most", margin),),
     )  # fmt: skip
 
@@ -115,8 +116,8 @@ CLAIM = Claim(
     "Lower k gives more consistent features of the model",
     "a published adaptive-L0 report: sweep over k, then two values with more seeds",
     (Figure("stability of the low k less that of the high", 0.05701, COSINE),),
-    "Fewer active latents agree more on any data of low rank. What counts is how much more they agree than on a Gaussian "
-    "with the same covariance and than on models that learned nothing.",
+    "Fewer active latents agree more on any data of low rank. What counts is how much more they agree than on a "
+    "Gaussian with the same covariance and than on models that learned nothing.",
     nodes,
     read,
 )

@@ -42,9 +42,7 @@ def rows(work: Work) -> Outcome:
 
 
 def _rows(bench: Bench) -> Node:
-    return reading(
-        "features_in_pairs", "planted features in pairs", {}, bench.root, rows=bench.scale.planted_rows
-    )
+    return reading("features_in_pairs", "planted features in pairs", {}, bench.root, rows=bench.scale.planted_rows)
 
 
 def _trained(bench: Bench) -> Trained:
@@ -86,8 +84,8 @@ CLAIM = Claim(
     "Features on which seeds agree are the true ones",
     "published reports that take agreement between seeds as a sign of truth",
     (Figure("agreement between seeds", 0.81, COSINE),),
-    "Features that come together look like one feature to every seed. Agreement between seeds cannot tell; agreement with "
-    "a planted dictionary can.",
+    "Features that come together look like one feature to every seed. Agreement between seeds cannot tell; agreement "
+    "with a planted dictionary can.",
     nodes,
     read,
 )

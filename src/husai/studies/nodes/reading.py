@@ -1,4 +1,4 @@
-"""Node `replay`: a reading that belongs to one published claim, wrong ones included; each has its own file."""
+"""Node `reading`: a reading that belongs to one published claim, wrong ones included; each has its own file."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ READINGS = {
     "guessed_axes": "husai.studies.replays.t04_axis_guessing:guessed_axes",
     "conjugate_bins": "husai.studies.replays.t05_conjugate_bins:scores",
     "decoder_only": "husai.studies.replays.t09_pinning:decoder_only",
+    "assigned": "husai.studies.replays.t10_copies:assigned",
     "across_groups": "husai.studies.replays.t10_copies:across_groups",
     "coverage": "husai.studies.replays.t18_pairs:coverage",
     "chosen_rows": "husai.studies.replays.t28_seed_chose_rows:overlaps",
