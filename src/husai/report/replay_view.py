@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from husai.report.cells import Cell, Small, Words, interval, units, value
+from husai.report.cells import Cell, Number, Small, Words, interval, units, value
 from husai.report.tables import Column, Table
 from husai.report.view import Recorded
 from husai.store.record import Measurement
@@ -48,10 +48,15 @@ class ClaimView:
     def figures(self, column: str) -> list[tuple[Cell, Cell, Cell]]:
         """What each number of a column is, the number, and its interval, units and how both were made."""
         found = self.view.record.select(column, claim=self.facts["claim"])
-        return [(self._what(m), value(m, self.view.id), self._made(m)) for m in found]
+        return [(self._what(m), self._value(m), self._made(m)) for m in found]
 
     def _what(self, m: Measurement) -> Cell:
         return Words(m.scope["what"], f"{self.view.id}#{m.key}", "scope.what")
+
+    def _value(self, m: Measurement) -> Cell:
+        """With four digits, as sentences have them."""
+        shown = value(m, self.view.id)
+        return replace(shown, format=".4g") if isinstance(shown, Number) else shown
 
     def _made(self, m: Measurement) -> Cell:
         if m.interval is None:
@@ -74,11 +79,11 @@ class ReplayView(Recorded):
 def overview(view: ReplayView) -> Table:
     """Every claim with its state and the first number of each column."""
     columns = [Column(head, text=True) for head in ("claim", "what was claimed", "state")]
-    columns += [Column(head) for head in ("claimed", "replayed")]
+    columns += [Column(head, text=True) for head in ("claimed", "replayed", "read rightly")]
     rows: list[list[Cell]] = []
     for claim in view.claims:
         state = Words(claim.facts["state"], f"{view.id}@facts.claims.{claim.index}.state", style=f"is-{claim.style}")
-        numbers = [_first(claim, column) for column in COLUMNS[:2]]
+        numbers = [_first(claim, column) for column in COLUMNS]
         rows.append([claim.fact("claim"), claim.fact("title"), state, *numbers])
     return Table("overview", "Published claims", columns, rows, wordy=True)
 

@@ -57,7 +57,7 @@ class DecoderPinning:
 
 @dataclass
 class Assignment:
-    """T10: each decoder row is drawn to its partner in a one-to-one matching with the reference, solved again now and then.
+    """T10: each decoder row is drawn to its partner in a one-to-one matching with the reference, made anew at times.
 
     `weight * variance * (1 - mean_j cos(w_j, r_partner(j)))`, variance that of scaled rows.
     """

@@ -1,4 +1,4 @@
-"""T02: trained dictionaries agree no more than random ones, after so few steps that they have hardly left their start."""
+"""T02: trained dictionaries agree no more than random ones, after too few steps to have left their start."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ def _waves(p: int, at: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def _conjugate(profile_PF: np.ndarray, at: np.ndarray, p: int) -> float:
-    return float(conjugate_share(profile_PF, at).mean())
+    return round(float(conjugate_share(profile_PF, at).mean()), 12)  # rounding errors are nothing
 
 
 def _real(profile_PF: np.ndarray, at: np.ndarray, p: int) -> float:

@@ -99,8 +99,8 @@ CLAIM = Claim(
     "Pinning rows of a reference makes features stable at a moderate cost",
     "a published consistency experiment with pinned decoder rows",
     (Figure("mean_max_cos of pinned seeds", 0.83, COSINE),),
-    "The agreement is that of copies. The cost was given as a ratio of total losses; the copied rows were read by random "
-    "encoder rows, and little of the variance was left to explain the activations with.",
+    "The agreement is that of copies. The cost was given as a ratio of total losses; the copied rows were read by "
+    "random encoder rows, and little of the variance was left to explain the activations with.",
     nodes,
     read,
 )

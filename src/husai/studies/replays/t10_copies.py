@@ -92,8 +92,8 @@ CLAIM = Claim(
     "A consistency objective makes dictionaries almost identical",
     "a published consistency experiment with one trained reference",
     (Figure("mean_max_cos of coupled seeds", 0.9986, COSINE),),
-    "Every seed was drawn to the same reference, so that their agreement was put in. Groups with references of their own "
-    "do not share it.",
+    "Every seed was drawn to the same reference, so that their agreement was put in. Groups with references of their "
+    "own do not share it.",
     nodes,
     read,
 )

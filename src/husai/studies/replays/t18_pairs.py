@@ -80,8 +80,8 @@ CLAIM = Claim(
         Figure("stability of the low k less that of the high", 0.05701, COSINE),
         Figure("width of its 95 % interval", 0.05921 - 0.05482, COSINE),
     ),
-    "Pairs that share a seed are not independent. Resampling them as if they were gives intervals that miss about half of "
-    "the time; the seed is the unit.",
+    "Pairs that share a seed are not independent. Resampling them as if they were gives intervals that miss about half "
+    "of the time; the seed is the unit.",
     nodes,
     read,
 )

@@ -59,7 +59,7 @@ CLAIM = Claim(
     "Seeds were trained on the same data",
     "published multi-seed reports whose one seed sets every generator",
     (Figure("training rows in common", 1.0, SHARE, "what the words say; no figure was given"),),
-    "One number seeded initial weights, shuffling and split. What differed between seeds was more than the report said.",
+    "One number seeded initial weights, shuffling and split. What differed between seeds was more than was said.",
     nodes,
     read,
 )

@@ -27,8 +27,10 @@ def read(found: Found) -> Reading:
     few, many = _arms(b)
     replayed = legacy_pair_bootstrap(found.pairs(few) - found.pairs(many), root=b.root)
     every = pair_mean_difference(found.pairs(few), found.pairs(many))
-    living = pair_mean_difference(*(found.pairs(arm, "mean_max_cos", "alive") for arm in (few, many)))
-    strict = pair_mean_difference(*(found.pairs(arm, "mcc_signed", "alive") for arm in (few, many)))
+    living, strict = (
+        pair_mean_difference(found.pairs(few, metric, "alive"), found.pairs(many, metric, "alive"))
+        for metric in ("mean_max_cos", "mcc_signed")
+    )
     return Reading(
         (Figure("effect of low k over all latents", replayed, COSINE),),
         (
