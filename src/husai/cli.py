@@ -347,7 +347,7 @@ def report(
     to: Annotated[Path | None, typer.Option(help="Write the pages again from the records, into this folder.")] = None,
     results: Results = HERE,
 ) -> None:
-    """Print the path of the report of a study, survey or programme, or write it afresh from the records."""
+    """Print the path of the report of a study, survey, replay or programme, or write it afresh from the records."""
     from husai.store.index import find_run
     from husai.studies import present
 

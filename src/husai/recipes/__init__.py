@@ -11,10 +11,11 @@ from pydantic import ValidationError, validate_call
 from husai.errors import UserError, unknown
 from husai.studies.calibration import Calibration
 from husai.studies.programme import Programme
+from husai.studies.replay import Replay
 from husai.studies.study import Study
 from husai.studies.survey import Survey
 
-Runnable = Study | Survey | Calibration | Programme
+Runnable = Study | Survey | Calibration | Replay | Programme
 
 RECIPES = {
     "quickstart": "husai.recipes.quickstart:study",
@@ -28,6 +29,7 @@ RECIPES = {
     "calibrate": "husai.recipes.calibrate:study",
     "consistency": "husai.recipes.consistency:study",
     "ground_truth": "husai.recipes.ground_truth:study",
+    "replay": "husai.recipes.replay:study",
     "programme": "husai.recipes.programme:study",
 }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from husai.recipes import calibrate, consistency, ground_truth, phase4a, phase4b, phase4c, phase4d
+from husai.recipes import calibrate, consistency, ground_truth, phase4a, phase4b, phase4c, phase4d, replay
 from husai.recipes.scale import Scale, remarks
 from husai.studies.programme import AnyStudy, Hypothesis, Programme
 from husai.studies.survey import Survey
@@ -10,7 +10,7 @@ from husai.studies.survey import Survey
 
 def studies(scale: Scale) -> tuple[AnyStudy, ...]:
     """In the order in which they run."""
-    made = (phase4a, phase4b, phase4c, phase4d, calibrate, consistency, ground_truth)
+    made = (phase4a, phase4b, phase4c, phase4d, calibrate, consistency, ground_truth, replay)
     return tuple(one.study(scale) for one in made)
 
 

@@ -38,7 +38,7 @@ from husai.store.record import Artefact, RunRecord
 MARKER = "COMPLETE"
 RECORD = "record.json"
 OWN = {RECORD, MARKER}
-WITH_REPORT = ("study", "survey", "programme")  # kinds of records whose run folder holds a page, found by their name
+WITH_REPORT = ("study", "survey", "replay", "programme")  # kinds of records whose run folder holds a page
 
 
 def run_name(phase: str, task: str, arch: str, d_sae: int, k: int | str, seed: int | str, date: str) -> str:

@@ -119,7 +119,8 @@ def judge_claims(
     for claim in claims:
         size = sum(other.family == claim.family for other in claims) if claim.family else 1
         if missing := [plan.not_run[key] for name in claim.arms if (key := (claim.setting, name)) in plan.not_run]:
-            found.append(Judged(claim, size, (), None, tuple(Reason("not run", text) for text in missing), {}))
+            reasons = tuple(Reason("not run", text) for text in missing)
+            found.append(Judged(claim, plan.survey.margin, size, (), None, reasons, {}))
             continue
         arms = {name: evidence[claim.setting, name] for name in claim.arms}
         checks = {name: trained[claim.setting, name] for name in claim.arms}

@@ -14,11 +14,12 @@ from husai.config import Config, explain
 from husai.errors import HusaiError, UserError
 from husai.studies.calibration import Calibration
 from husai.studies.programme import Programme
+from husai.studies.replay import Replay
 from husai.studies.study import Study
 from husai.studies.survey import Survey
 
 
-def study_from_file(path: Path) -> Study | Survey | Calibration | Programme:
+def study_from_file(path: Path) -> Study | Survey | Calibration | Replay | Programme:
     """Run a user's file, whose function `study()` returns a `Study`, a `Survey`, a `Calibration` or a `Programme`.
 
     Raises:
@@ -30,7 +31,7 @@ def study_from_file(path: Path) -> Study | Survey | Calibration | Programme:
     if not callable(make):
         raise UserError(f"{path} defines no function study(): write one that returns a husai.studies.study.Study")
     made = _guarded(path, make)
-    if not isinstance(made, Study | Survey | Calibration | Programme):
+    if not isinstance(made, Study | Survey | Calibration | Replay | Programme):
         raise UserError(f"{path}: study() returned a {type(made).__name__}, not a Study or a Survey")
     return made
 

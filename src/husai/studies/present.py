@@ -134,13 +134,17 @@ def _first(found: list[Measurement]) -> str:
 def report(folder: Path, root: Path, to: Path | None) -> str:
     """Path of the report that the run holds, or of one written afresh from its records into `to`."""
     from husai.report.programme_site import write_programme_report
+    from husai.report.replay_site import write_replay_report
     from husai.report.site import write_report
     from husai.report.survey_site import write_survey_report
 
     found = read_record(folder)
-    writers = {"study": write_report, "survey": write_survey_report, "programme": write_programme_report}
+    writers = {
+        "study": write_report, "survey": write_survey_report, "replay": write_replay_report,
+        "programme": write_programme_report,
+    }  # fmt: skip
     if found.kind not in writers:
-        raise UserError(f"{folder} is a run of kind '{found.kind}': only studies, surveys and programmes have a report")
+        raise UserError(f"{folder} is a run of kind '{found.kind}': only {', '.join(writers)} have a report")
     if to is None:
         if not (folder / REPORT).is_file():
             raise UserError(f"{folder} was written without {REPORT}: write one from its records with --to FOLDER")

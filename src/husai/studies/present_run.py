@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from husai.store.record import RunRecord
-from husai.studies import present, present_survey
+from husai.studies import present, present_programme, present_replay, present_survey
 from husai.studies.calibration import Calibration
 from husai.studies.programme import Programme
+from husai.studies.replay import Replay
 from husai.studies.survey import Survey
 
 Shown = tuple[dict[str, Any], str]
@@ -23,6 +24,8 @@ def dry_run(declared: Any, workers: int) -> Shown:
     if isinstance(declared, Calibration):
         data, text = present_survey.survey_dry_run(declared.survey((declared.search(),)), workers)
         return data, f"{text}\nthe search alone; fresh seeds and planted twins for its winner come after it"
+    if isinstance(declared, Replay):
+        return present_replay.replay_dry_run(declared, workers)
     if isinstance(declared, Survey):
         return present_survey.survey_dry_run(declared, workers)
     return present.dry_run(declared, workers)
@@ -37,14 +40,13 @@ def shown(folder: Path, record: RunRecord) -> str:
     """The same of a run that is there already; all numbers of one that has no answer."""
     if record.kind == "study":
         return "\n".join([present.study(record), present.verdict(folder, record)[1]])
-    return answer(folder, record)[1] if record.kind in ("survey", "programme") else present.record(record)
+    return answer(folder, record)[1] if record.kind in ("survey", "replay", "programme") else present.record(record)
 
 
 def _answers(kind: str) -> Any:
-    from husai.studies import present_programme
-
     return {
         "study": present.verdict,
         "survey": present_survey.survey_answer,
+        "replay": present_replay.replay_answer,
         "programme": present_programme.programme_answer,
     }[kind]

@@ -8,6 +8,7 @@ from pydantic import Discriminator, Field, Tag, model_validator
 
 from husai.config import Config
 from husai.studies.calibration import Calibration
+from husai.studies.replay import Replay
 from husai.studies.study import Study
 from husai.studies.survey import Survey
 
@@ -40,7 +41,10 @@ def _kind(given: Any) -> str:
 
 
 AnyStudy = Annotated[
-    Annotated[Study, Tag("study")] | Annotated[Survey, Tag("survey")] | Annotated[Calibration, Tag("calibration")],
+    Annotated[Study, Tag("study")]
+    | Annotated[Survey, Tag("survey")]
+    | Annotated[Calibration, Tag("calibration")]
+    | Annotated[Replay, Tag("replay")],
     Discriminator(_kind),
 ]
 

@@ -25,7 +25,9 @@ class Finished:
 
     @property
     def claims(self) -> list[dict[str, Any]]:
-        """Its claims, each with its study's name."""
+        """Its claims, each with its study's name; what a replay repeats are the claims of others."""
+        if self.record.kind != "survey":
+            return []
         return [claim | {"study": self.name} for claim in self.record.facts.get("claims", [])]
 
     @property

@@ -14,6 +14,8 @@ from husai.studies.computing import Computing
 from husai.studies.node import Node
 from husai.studies.programme import Programme
 from husai.studies.programme_conclude import Finished, conclude_programme
+from husai.studies.replay import Replay
+from husai.studies.replay_run import ReplayRun
 from husai.studies.runner import Run
 from husai.studies.study import Study
 from husai.studies.survey import Survey
@@ -23,7 +25,7 @@ from husai.studies.undertaking import Ended, Undertaking
 
 def undertaking(declared: Any, root: Path, workers: int) -> Undertaking[Any]:
     """What runs a declaration of any kind."""
-    kinds = {Study: Run, Survey: SurveyRun, Calibration: CalibrationRun, Programme: ProgrammeRun}
+    kinds = {Study: Run, Survey: SurveyRun, Calibration: CalibrationRun, Replay: ReplayRun, Programme: ProgrammeRun}
     return kinds[type(declared)](declared, root, workers)
 
 

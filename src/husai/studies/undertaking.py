@@ -1,4 +1,4 @@
-"""What the runs of a study and of a survey share: a folder, a lock, a ledger, and a record of their own at the end."""
+"""What runs of studies, surveys and replays share: a folder, a lock, a ledger, and a record of their own at the end."""
 
 from __future__ import annotations
 

@@ -19,6 +19,7 @@ KINDS = {
     "projection": "husai.studies.nodes.projection",
     "splice": "husai.studies.nodes.splice",
     "fourier": "husai.studies.nodes.fourier",
+    "reading": "husai.studies.nodes.reading",
 }
 # Their code goes on from checkpoints in its folder; every other kind starts over in an empty one.
 RESUMING = {"model", "calibrate", "stack"}
