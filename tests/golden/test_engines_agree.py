@@ -17,11 +17,13 @@ from husai.statistics.decision import call
 from husai.statistics.intervals import pair_contrast
 from husai.store.index import Results
 from husai.store.tensors import load_arrays
+from husai.studies.coupled import BETWEEN, WITHIN, Coupled
 from husai.studies.executors.worker import compute
 from husai.studies.node import work_of
 from husai.studies.plan import activations_nodes, measure_node, stack_node
 from husai.tasks.planted import PlantedConfig
 from husai.training.config import TrainingConfig
+from husai.training.coupling.config import AnyCoupling, ContrastiveConfig, JointConfig
 
 STEPS, SEEDS, MARGIN = 2000, tuple(range(5)), 0.05
 ENGINES = ("reference", "cpu")
@@ -78,6 +80,25 @@ def compare(case: Case, root: Path) -> None:
 
 def test_after_2000_steps_on_a_small_dictionary(tmp_path: Path) -> None:
     compare(SHORT, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("coupling", [JointConfig(), ContrastiveConfig()], ids=lambda c: c.kind)
+def test_after_2000_steps_in_groups_that_are_coupled(coupling: AnyCoupling, tmp_path: Path) -> None:
+    source, results = PlantedSource(planted=SHORT.planted), Results(tmp_path)
+    sae, seeds, found = TopKConfig(d_sae=SHORT.d_sae, k=3, aux_k=8), tuple(range(6)), {}
+    (rows,) = activations_nodes(source, 0)
+    compute(work_of(rows, results), tmp_path)
+    for engine in ENGINES:
+        training = SHORT.training.model_copy(update={"engine": engine})
+        stack = stack_node(sae, training, STEPS, seeds, 0, rows, engine, coupled=Coupled(coupling, None, 2))
+        measure = measure_node(stack, rows, 0, f"measure {engine}")
+        trained, record = (compute(work_of(node, results), tmp_path) for node in (stack, measure))
+        assert trained.facts["engine"] == engine
+        agreement = (record.get(name, population="alive").value for name in (BETWEEN, WITHIN))
+        found[engine] = [record.get("explained_variance").value, *agreement]
+    assert found["cpu"][0] == pytest.approx(found["reference"][0], abs=0.002)
+    assert found["cpu"][1:] == pytest.approx(found["reference"][1:], abs=0.02)
 
 
 @pytest.mark.slow

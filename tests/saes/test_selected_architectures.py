@@ -259,7 +259,7 @@ def test_decoder_rows_have_norm_1_after_a_step_unless_they_are_free(config: AnyS
 
 @pytest.mark.parametrize("config", CONFIGS)
 def test_the_fast_engine_trains_them_or_says_why_not(config: AnySAEConfig) -> None:
-    found = coding(config, None)
+    found = coding(config)
     if config.kind in ("hierarchical_topk", "matching_pursuit"):
         assert isinstance(found, str) and config.kind in found
         return

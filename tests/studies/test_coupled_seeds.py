@@ -46,15 +46,21 @@ def test_without_a_coupling_nothing_of_the_node_changes(rows) -> None:
 
 
 def test_ids_of_coupled_seeds_that_are_one_group_are_pinned() -> None:
-    """Groups came later: what was trained before is found again."""
+    """Groups came later, and engine `cpu`: what was trained before is found again, on `reference` where it was."""
     (data,) = activations_nodes(PLANTED, 0)
     sae, training = TopKConfig(d_sae=12, k=2), TrainingConfig(steps=40, batch=32)
     reference = reference_node(sae, training, 40, 0, data, "reference")
     assert reference.id == "53fd77e619179fcd"
-    for coupling, expected in ((AlignmentConfig(), "b7c953378bde5e49"), (PinningConfig(), "aa074d3f682557c7")):
+    pinned = (
+        (AlignmentConfig(), "b7c953378bde5e49", "80c06558c400e8c4"),
+        (PinningConfig(), "aa074d3f682557c7", "0820923497885dff"),
+    )
+    for coupling, before, expected in pinned:
         for size in (None, 2):
             coupled = Coupled(coupling, reference, size)
-            assert stack_node(sae, training, 40, (0, 1), 0, data, "x", coupled=coupled).id == expected
+            for engine, id_ in (("reference", before), ("cpu", expected), ("auto", expected)):
+                told = training.model_copy(update={"engine": engine})
+                assert stack_node(sae, told, 40, (0, 1), 0, data, "x", coupled=coupled).id == id_
     two = Coupled(AlignmentConfig(), reference_node(sae, training, 40, 0, data, "references", 2), 1)
     grouped = stack_node(sae, training, 40, (0, 1), 0, data, "x", coupled=two)
     assert grouped.fields["group_size"] == 1 and grouped.id != expected
@@ -73,7 +79,7 @@ def test_a_coupling_from_the_command_line(rows, tmp_path, asked, says) -> None:
     _, plain = train_alone(JOB, rows, tmp_path / "results", 1)
     _, records = train_alone(JOB.override([asked]), rows, tmp_path / "results", 1)
     stack, results = records["stack"], Results(tmp_path / "results")
-    assert stack.facts["engine"] == "reference"
+    assert stack.facts["engine"] == "cpu"
     assert [text for text in stack.facts["warnings"] if text.startswith(says)]
     reference = results.node("stack", stack.parents["reference"])
     assert reference is not None and reference.seeds["seeds"] == list(REFERENCE_SEEDS)
@@ -91,8 +97,9 @@ def test_a_coupling_from_the_command_line(rows, tmp_path, asked, says) -> None:
 
 
 def test_what_does_not_fit_is_refused(rows, tmp_path, digits) -> None:
-    with pytest.raises(UserError, match="engine cpu computes no coupling"):
-        train_alone(JOB.override(["coupling={kind: pinning}", "training.engine=cpu"]), rows, tmp_path / "results", 1)
+    relu = ["sae={kind: relu_l1, d_sae: 24}", "coupling={kind: pinning}", "training.engine=cpu"]
+    with pytest.raises(UserError, match="engine cpu cannot run this: relu_l1 has no fixed number of active latents"):
+        train_alone(JOB.override(relu), rows, tmp_path / "results", 1)
     with pytest.raises(UserError, match="fraction"):
         JOB.override(["coupling={kind: pinning, fraction: 1.5}"])
     np.save(tmp_path / "y.npy", digits[300:600])

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -43,6 +44,7 @@ from husai.training.schedules import trunk_end
 from husai.training.state import TrainState, load_state
 from husai.training.trainer import TRUNK, Job, train
 
+Engine = Literal["auto", "reference", "cpu"]
 D, F, B, EVERY = 9, 23, 40, 5
 X = np.random.default_rng(0).normal(size=(300, D)).astype(np.float32)
 SAE_CONFIG = TopKConfig(d_sae=F, k=3)
@@ -53,6 +55,7 @@ COUPLINGS: list[AnyCoupling] = [
     ContrastiveConfig(weight=0.5, anchors=6),
     PinningConfig(),
 ]
+BOTH = pytest.mark.parametrize("engine", ["reference", "cpu"])
 WEIGHTED = [asked for asked in COUPLINGS if not isinstance(asked, PinningConfig)]
 
 
@@ -72,8 +75,8 @@ def tie(group: int, config: AnySAEConfig = SAE_CONFIG) -> Tie:
     return Tie(config, D, 7, sae_of(config, 100 + group), rows_of, group)
 
 
-def job(seeds: tuple[int, ...], steps: int, coupling: Coupling | None) -> Job:
-    settings = TrainingConfig(steps=steps, batch=B, lr=8e-3, engine="reference")
+def job(seeds: tuple[int, ...], steps: int, coupling: Coupling | None, engine: Engine = "reference") -> Job:
+    settings = TrainingConfig(steps=steps, batch=B, lr=8e-3, engine=engine)
     feed = Feed(X, Batches(len(X), B, 7, seeds, shared_order=False))
     return Job(SAE_CONFIG, settings, D, seeds, 7, feed.batch, "same", "test", coupling)
 
@@ -91,14 +94,15 @@ def clear() -> Iterator[None]:
     events.clear_stop()
 
 
+@BOTH
 @pytest.mark.parametrize("asked", COUPLINGS, ids=kind)
-def test_another_group_changes_no_bit(asked: AnyCoupling, tmp_path: Path) -> None:
+def test_another_group_changes_no_bit(asked: AnyCoupling, engine: Engine, tmp_path: Path) -> None:
     """Other seeds in one group, and the other group alone under its number, with its reference."""
     two = couple(asked, [tie(0), tie(1)], 2)
-    a = train(job((0, 1, 2, 3), 12, two), tmp_path / "a").final
-    b = train(job((0, 1, 12, 13), 12, two), tmp_path / "b").final
+    a = train(job((0, 1, 2, 3), 12, two, engine), tmp_path / "a").final
+    b = train(job((0, 1, 12, 13), 12, two, engine), tmp_path / "b").final
     alone = [
-        train(job(seeds, 12, couple(asked, [tie(group)])), tmp_path / str(group)).final
+        train(job(seeds, 12, couple(asked, [tie(group)]), engine), tmp_path / str(group)).final
         for group, seeds in enumerate([(0, 1), (2, 3)])
     ]
     assert everything(a, slice(0, 2)) == everything(b, slice(0, 2)) == everything(alone[0])
@@ -128,13 +132,16 @@ def test_what_is_drawn_is_drawn_for_each_group() -> None:
     assert torch.allclose(anchors[0].norm(dim=-1), torch.ones(F // 2))
 
 
+@BOTH
 @pytest.mark.parametrize("asked", COUPLINGS, ids=kind)
 @pytest.mark.parametrize("stop_at", [8, 17])
-def test_cut_between_two_matchings_it_ends_with_the_same_bits(asked: AnyCoupling, stop_at: int, tmp_path: Path) -> None:
+def test_cut_between_two_matchings_it_ends_with_the_same_bits(
+    asked: AnyCoupling, stop_at: int, engine: Engine, tmp_path: Path
+) -> None:
     assert stop_at % EVERY and (stop_at + 1) % EVERY
     coupling = couple(asked, [tie(0), tie(1)], 2)
-    whole = train(job((0, 1, 2, 3), 18, coupling), tmp_path / "whole")
-    cut, calls = job((0, 1, 2, 3), 18, coupling), iter(range(10**6))
+    whole = train(job((0, 1, 2, 3), 18, coupling, engine), tmp_path / "whole")
+    cut, calls = job((0, 1, 2, 3), 18, coupling, engine), iter(range(10**6))
 
     def batch_at(step: int) -> Tensor:
         if next(calls) == stop_at:
@@ -152,10 +159,11 @@ def test_cut_between_two_matchings_it_ends_with_the_same_bits(asked: AnyCoupling
     ) == {name for name in everything(whole.final) if name.startswith("held.")}
 
 
+@BOTH
 @pytest.mark.parametrize("asked", COUPLINGS, ids=kind)
-def test_a_larger_budget_goes_on_from_the_trunk(asked: AnyCoupling, tmp_path: Path) -> None:
+def test_a_larger_budget_goes_on_from_the_trunk(asked: AnyCoupling, engine: Engine, tmp_path: Path) -> None:
     coupling = couple(asked, [tie(0), tie(1)], 2)
-    half, whole = (job((0, 1, 2, 3), steps, coupling) for steps in (9, 18))
+    half, whole = (job((0, 1, 2, 3), steps, coupling, engine) for steps in (9, 18))
     assert trunk_end(half.training, 9) % EVERY
     train(half, tmp_path / "half")
     trunk = load_state(tmp_path / "half" / TRUNK, "same")
@@ -163,15 +171,17 @@ def test_a_larger_budget_goes_on_from_the_trunk(asked: AnyCoupling, tmp_path: Pa
     assert everything(on) == everything(scratch)
 
 
+@BOTH
 @pytest.mark.parametrize("asked", WEIGHTED, ids=kind)
-def test_weight_zero_is_no_coupling_bit_for_bit(asked: AnyCoupling, tmp_path: Path) -> None:
+def test_weight_zero_is_no_coupling_bit_for_bit(asked: AnyCoupling, engine: Engine, tmp_path: Path) -> None:
     nothing = couple(asked.model_copy(update={"weight": 0.0}), [tie(0), tie(1)], 2)
-    with_it = train(job((0, 1, 2, 3), 12, nothing), tmp_path / "with").final
-    without = train(job((0, 1, 2, 3), 12, None), tmp_path / "without").final
+    with_it = train(job((0, 1, 2, 3), 12, nothing, engine), tmp_path / "with").final
+    without = train(job((0, 1, 2, 3), 12, None, engine), tmp_path / "without").final
     bits = everything(with_it)
     assert {name: bits[name] for name in everything(without)} == everything(without)
     assert all((values == 0).all() for values in with_it.history[asked.kind].values())
-    coupled = train(job((0, 1, 2, 3), 12, couple(asked, [tie(0), tie(1)], 2)), tmp_path / "coupled").final
+    tied = couple(asked, [tie(0), tie(1)], 2)
+    coupled = train(job((0, 1, 2, 3), 12, tied, engine), tmp_path / "coupled").final
     assert not torch.equal(coupled.parameters["W_dec"], without.parameters["W_dec"])
 
 
@@ -226,7 +236,7 @@ def test_what_is_said(asked: AnyCoupling) -> None:
     assert "what decides is stability between groups" in alone
     assert grouped == f"{alone}; here 2 groups of 2 seeds, and mcc_signed.between_groups decides"
     engine, why = choose(SAE_CONFIG, TrainingConfig(), couple(asked, [tie(0), tie(1)], 2))
-    assert engine.name == "reference" and why.startswith(f"the coupling {asked.kind}")
+    assert (engine.name, why) == ("cpu", "sparse codes")
     said = penalty(asked)
     assert said == {} if isinstance(asked, PinningConfig) else said["coupling.weight"].startswith("times V times")
     assert penalty(asked.model_copy(update={"weight": 0.0})) == {} or isinstance(asked, PinningConfig)

@@ -13,7 +13,7 @@ from husai.saes.config import Freeze, ReluL1Config, TopKConfig
 from husai.saes.registry import architecture
 from husai.training.config import TrainingConfig
 from husai.training.dead import dead_mask
-from husai.training.engines.choose import choose
+from husai.training.engines.choose import choose, which
 from husai.training.engines.engine import numbers
 from husai.training.engines.reference import ReferenceEngine
 from husai.training.state import TrainState, start
@@ -221,6 +221,9 @@ def test_with_a_gpu_auto_takes_it_where_it_can(monkeypatch: pytest.MonkeyPatch) 
     assert choose(relu, TrainingConfig())[0].name == "reference"
     with pytest.raises(UserError, match=r"^engine cuda cannot run this: relu_l1 has no fixed number"):
         choose(relu, TrainingConfig(engine="cuda"))
+    assert which(topk, TrainingConfig(), coupled=True)[0] == "cpu"
+    with pytest.raises(UserError, match=r"^engine cuda cannot run this: this engine computes no coupling"):
+        which(topk, TrainingConfig(engine="cuda"), coupled=True)
     monkeypatch.setitem(__import__("sys").modules, "husai.training.engines.cuda", None)
     assert choose(topk, TrainingConfig())[0].name == "cpu"
     with pytest.raises(UserError, match=r"^engine cuda cannot run this: triton cannot be imported"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -39,10 +39,12 @@ from husai.training.coupling.config import PinningConfig
 from husai.training.coupling.couple import Tie, couple
 from husai.training.coupling.pinning import Pinning
 from husai.training.engines.choose import choose
+from husai.training.engines.cpu import CpuEngine
 from husai.training.engines.reference import ReferenceEngine
 from husai.training.state import TrainState, start
 from husai.training.trainer import Job, train
 
+Engine = Literal["auto", "reference", "cpu"]
 D, F, B = 10, 24, 40
 X = np.random.default_rng(0).normal(size=(300, D)).astype(np.float32)
 CONFIGS: list[AnySAEConfig] = [
@@ -77,8 +79,10 @@ def pinning_of(config: AnySAEConfig, fraction: float = 0.5) -> Pinning:
     return made
 
 
-def job(config: AnySAEConfig, seeds: tuple[int, ...], steps: int, coupling: Pinning | None) -> Job:
-    settings = TrainingConfig(steps=steps, batch=B, lr=5e-3)
+def job(
+    config: AnySAEConfig, seeds: tuple[int, ...], steps: int, coupling: Pinning | None, engine: Engine = "auto"
+) -> Job:
+    settings = TrainingConfig(steps=steps, batch=B, lr=5e-3, engine=engine)
     feed = Feed(X, Batches(len(X), B, 7, seeds, shared_order=False))
     return Job(config, settings, D, seeds, 7, feed.batch, "same", "test", coupling)
 
@@ -88,10 +92,13 @@ def equal(a: TrainState, b: TrainState, i: int, j: int) -> bool:
     return all(torch.equal(x, y) for x, y in pairs)
 
 
+@pytest.mark.parametrize("engine", ["auto", "reference"])
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda c: c.kind)
-def test_pinned_latents_keep_every_bit_and_the_others_move(config: AnySAEConfig, tmp_path: Path) -> None:
+def test_pinned_latents_keep_every_bit_and_the_others_move(
+    config: AnySAEConfig, engine: Engine, tmp_path: Path
+) -> None:
     coupling = pinning_of(config)
-    trained = train(job(config, (0, 1), 60, coupling), tmp_path).final
+    trained = train(job(config, (0, 1), 60, coupling, engine), tmp_path).final
     pinned, its = coupling.pinned_F, coupling.reference
     per_latent = {n for n in its if n in architecture(config).per_latent}
     assert pinned.sum() == F // 2 and {"W_enc", "W_dec"} < per_latent
@@ -106,14 +113,15 @@ def test_pinned_latents_keep_every_bit_and_the_others_move(config: AnySAEConfig,
     assert not torch.equal(trained.parameters["b_dec"], before["b_dec"])
 
 
-def test_the_gradients_of_the_others_are_those_without_pinning() -> None:
+@pytest.mark.parametrize("engine", [ReferenceEngine, CpuEngine])
+def test_the_gradients_of_the_others_are_those_without_pinning(engine: type[ReferenceEngine | CpuEngine]) -> None:
     """One step from the same parameters with and without: unpinned latents move by the same bits."""
     config = CONFIGS[0]
     coupling, training = pinning_of(config), TrainingConfig(batch=B)
     with_it, without = (start(config, training, D, (0,), 7, coupling=coupling) for _ in range(2))
     x = torch.from_numpy(X[None, :B].copy())
-    ReferenceEngine(config, training, coupling).step(with_it, x, 1e-2)
-    ReferenceEngine(config, training).step(without, x, 1e-2)
+    engine(config, training, coupling).step(with_it, x, 1e-2)
+    engine(config, training).step(without, x, 1e-2)
     rest = ~coupling.pinned_F
     for name in coupling.names:
         assert torch.equal(with_it.parameters[name][:, rest], without.parameters[name][:, rest]), name
@@ -129,10 +137,11 @@ def test_a_seed_of_a_stack_equals_that_seed_alone(config: AnySAEConfig, tmp_path
         assert equal(together, alone, place, 0)
 
 
+@pytest.mark.parametrize("engine", ["cpu", "reference"])
 @pytest.mark.parametrize("stop_at", [1, 17, 40, 45])
-def test_an_interrupted_training_ends_with_the_same_bits(stop_at: int, tmp_path: Path) -> None:
-    whole = train(job(CONFIGS[0], (0, 1), 50, pinning_of(CONFIGS[0])), tmp_path / "whole").final
-    cut = job(CONFIGS[0], (0, 1), 50, pinning_of(CONFIGS[0]))
+def test_an_interrupted_training_ends_with_the_same_bits(stop_at: int, engine: Engine, tmp_path: Path) -> None:
+    whole = train(job(CONFIGS[0], (0, 1), 50, pinning_of(CONFIGS[0]), engine), tmp_path / "whole").final
+    cut = job(CONFIGS[0], (0, 1), 50, pinning_of(CONFIGS[0]), engine)
     calls = iter(range(10**6))
 
     def batch_at(step: int) -> torch.Tensor:
@@ -157,11 +166,10 @@ def test_which_latents_are_pinned_follows_from_the_root_and_the_fraction() -> No
     assert pinning_of(config, 1e-9).pinned_F.sum() == 1
 
 
-def test_other_engines_decline_and_say_why() -> None:
-    config, training = TopKConfig(d_sae=F, k=3), TrainingConfig()
-    engine, why = choose(config, training, pinning_of(config))
-    assert engine.name == "reference" and why.startswith("the coupling pinning holds rows")
-    with pytest.raises(UserError, match="engine cpu cannot run this: the coupling pinning"):
+def test_the_engine_is_the_one_that_the_architecture_has_without_it() -> None:
+    for config, name in ((TopKConfig(d_sae=F, k=3), "cpu"), (GatedConfig(d_sae=F, l1=0.1), "reference")):
+        assert choose(config, TrainingConfig(), pinning_of(config))[0].name == name
+    with pytest.raises(UserError, match="engine cpu cannot run this: gated"):
         choose(config, TrainingConfig(engine="cpu"), pinning_of(config))
 
 

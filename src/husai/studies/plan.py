@@ -18,7 +18,7 @@ from husai.studies.heads import LEFT_OUT, on_rows
 from husai.studies.node import Node
 from husai.studies.study import Study
 from husai.training.config import TrainingConfig
-from husai.training.engines.choose import choose
+from husai.training.engines.choose import which
 
 TARGET, GAUSSIAN, GAUSSIAN_2 = "target", "gaussian", "gaussian-2"
 PLANTED, PLANTED_GAUSSIAN = "planted", "planted-gaussian"
@@ -215,13 +215,12 @@ def stack_node(
     `coupled` ties the seeds together.
 
     Raises:
-        UserError: an engine that computes no coupling; a coupling that does not fit the seeds.
+        UserError: an engine that cannot run this; a coupling that does not fit the seeds.
     """
     budget = training.model_copy(update={"steps": steps})
-    engine = _engine(sae, budget, coupled)
     fields = {
         "sae": sae.plain(),
-        "training": budget.plain() | {"engine": engine},
+        "training": budget.plain() | {"engine": which(sae, budget, coupled is not None)[0]},
         "seeds": list(seeds),
         "root_seed": root,
     }
@@ -241,15 +240,6 @@ def reference_node(
 ) -> Node:
     """What couplings tie to: one more SAE of the config for each group, trained as if there were no coupling."""
     return stack_node(sae, training, steps, reference_seeds(groups), root, activations, title)
-
-
-def _engine(sae: AnySAEConfig, training: TrainingConfig, coupled: Coupled | None) -> str:
-    """Name of the engine; its own code gives the reason when it trains."""
-    if coupled is None:
-        return choose(sae, training)[0].name
-    if training.engine not in ("auto", "reference"):
-        raise UserError(f"engine {training.engine} computes no coupling: leave training.engine at auto")
-    return "reference"
 
 
 def _add_extras(made: Plan) -> None:

@@ -36,7 +36,7 @@ def catalogue() -> list[Entry]:
     configs = {config.model_fields["kind"].default: config for config in get_args(AnySAEConfig)}
     found = []
     for kind, arch in ARCHITECTURES.items():
-        kernels = coding(configs[kind](), None)
+        kernels = coding(configs[kind]())
         why = kernels if isinstance(kernels, str) else ""
         role = "baseline" if kind in BASELINES else "trainable"
         codes, engine = "sparse" if arch.sparse else "dense", "reference" if why else "cpu"

@@ -30,7 +30,6 @@ class Alignment(OnlyPulls):
     weight: float
     variance: float
     name: str = "alignment"
-    why_reference: str = "the coupling alignment needs all decoders at once"
 
     def pull(self, step: int, W_dec_SFO: Tensor, held: Parameters) -> Pull:
         """Term `alignment` of each seed and the gradient [S, F, O]; seeds do not see each other.

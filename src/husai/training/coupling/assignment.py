@@ -29,7 +29,6 @@ class Assignment(OnlyPulls):
     variance: float
     every: int = 50
     name: str = "assignment"
-    why_reference: str = "the coupling assignment needs all decoders at once"
 
     def pull(self, step: int, W_dec_SFO: Tensor, held: Parameters) -> Pull:
         """Term `assignment` of each seed and the gradient [S, F, O]; seeds do not see each other."""

@@ -31,7 +31,6 @@ class Contrastive(OnlyPulls):
     variance: float
     temperature: float = 0.3
     name: str = "contrastive"
-    why_reference: str = "the coupling contrastive needs all decoders at once"
 
     def pull(self, step: int, W_dec_SFO: Tensor, held: Parameters) -> Pull:
         """Term `contrastive` of each seed and the gradient [S, F, O]; seeds do not see each other."""

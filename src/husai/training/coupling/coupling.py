@@ -23,17 +23,19 @@ class Coupling(Protocol):
         """As in a config."""
         ...
 
-    @property
-    def why_reference(self) -> str:
-        """Why only the engine `reference` computes it."""
-        ...
-
     def pull(self, step: int, W_dec_SFO: Tensor, held: Parameters) -> Pull:
         """Weighted loss terms of each seed, and the gradient [S, F, O] of their sum; None where nothing is drawn."""
         ...
 
     def start_(self, p_S: Parameters) -> None:
         """Put into the parameters of all seeds at step 0, in place, what they are to share."""
+        ...
+
+    def still(self, place: int) -> Tensor | None:
+        """Latents [F], as bool, of the seed at a place of the stack that no step moves; None where all move.
+
+        An engine leaves what they have of their own as it is, which is what the two below do to them one by one.
+        """
         ...
 
     def drop_(self, place: int, grads: Parameters) -> None:
@@ -54,6 +56,10 @@ class OnlyPulls:
 
     def start_(self, p_S: Parameters) -> None:
         """Seeds start as they would without it."""
+
+    def still(self, place: int) -> Tensor | None:
+        """None: all move."""
+        return None
 
     def drop_(self, place: int, grads: Parameters) -> None:
         """Everything moves."""

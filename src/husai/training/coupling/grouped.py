@@ -27,11 +27,6 @@ class Grouped:
         """That of the parts."""
         return self.parts[0].name
 
-    @property
-    def why_reference(self) -> str:
-        """That of the parts."""
-        return self.parts[0].why_reference
-
     def pull(self, step: int, W_dec_SFO: Tensor, held: Parameters) -> Pull:
         """Each part sees the decoders of its own seeds, as if there were no others."""
         terms: list[dict[str, Tensor]] = []
@@ -51,6 +46,10 @@ class Grouped:
         """Of each group what its part puts in."""
         for number, part in enumerate(self.parts):
             part.start_({name: tensor[self._seeds(number)] for name, tensor in p_S.items()})
+
+    def still(self, place: int) -> Tensor | None:
+        """What the part of the seed's group does not move."""
+        return self.parts[place // self.size].still(place % self.size)
 
     def drop_(self, place: int, grads: Parameters) -> None:
         """What the part of the seed's group drops."""

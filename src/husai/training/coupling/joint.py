@@ -32,7 +32,6 @@ class Joint(OnlyPulls):
     variance: float
     every: int = 50
     name: str = "joint"
-    why_reference: str = "the coupling joint needs all decoders at once"
 
     def pull(self, step: int, W_dec_SFO: Tensor, held: Parameters) -> Pull:
         """Term `joint`, the same for each seed, and the gradient [n, F, O].

@@ -36,7 +36,6 @@ class Pinning:
     pinned_F: Tensor
     names: tuple[str, ...]
     name: str = "pinning"
-    why_reference: str = "the coupling pinning holds rows through every step, which no kernel does"
 
     def pull(self, step: int, W_dec_SFO: Tensor, held: Parameters) -> Pull:
         """No terms: nothing is drawn anywhere."""
@@ -47,6 +46,10 @@ class Pinning:
         for name in self.names:
             p_S[name][:, self.pinned_F] = self.reference[name][self.pinned_F]
         p_S["b_dec"].copy_(self.reference["b_dec"].expand_as(p_S["b_dec"]))
+
+    def still(self, place: int) -> Tensor | None:
+        """The pinned ones."""
+        return self.pinned_F
 
     def drop_(self, place: int, grads: Parameters) -> None:
         """No gradient of the loss moves a pinned latent."""

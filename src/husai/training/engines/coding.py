@@ -15,7 +15,6 @@ from husai.saes.config import (
     TopKConfig,
     TranscoderConfig,
 )
-from husai.training.coupling.coupling import Coupling
 from husai.training.engines.kernels.latents import FREE, PROJECTED, UNIT
 
 NORMS = {"free": FREE, "unit": UNIT, "projected": PROJECTED}
@@ -69,10 +68,8 @@ class Coding:
         return self.config.widths(width) if isinstance(self.config, TranscoderConfig) else (width, width)
 
 
-def coding(config: AnySAEConfig, coupling: Coupling | None) -> Coding | str:
+def coding(config: AnySAEConfig) -> Coding | str:
     """How kernels see a configuration, or why they cannot train it."""
-    if coupling is not None:
-        return coupling.why_reference
     if config.supervised is not None:
         return "a supervised head reads labels of the rows, which kernels are not given"
     if isinstance(config, TranscoderConfig):
@@ -91,9 +88,9 @@ def coding(config: AnySAEConfig, coupling: Coupling | None) -> Coding | str:
     return WHY.get(config.kind, f"{config.kind} has no fixed number of active latents")
 
 
-def plain_topk(config: AnySAEConfig, coupling: Coupling | None) -> str:
+def plain_topk(config: AnySAEConfig) -> str:
     """Why an engine that knows TopK as it was published, and nothing else, cannot train a configuration."""
-    found = coding(config, coupling)
+    found = coding(config)
     if isinstance(found, str):
         return found
     if not isinstance(config, TopKConfig):

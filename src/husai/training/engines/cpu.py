@@ -1,7 +1,9 @@
 """Engine `cpu`: one dense matrix product a step, in bfloat16 where the processor has it, and only to screen.
 
 Codes come from exact dot products of the few candidates that the screen leaves; decoding and all gradients are sparse;
-Adam is dense. Results depend neither on the screen, nor on what is beside a seed, nor on the number of threads.
+Adam is dense. Results depend neither on the screen, nor on what is beside a seed, nor on the number of threads (but
+for the dense products of decorrelation and couplings, which are torch's). A coupling gives its terms and the gradients
+of all decoders before any seed moves; latents that it keeps still are put back as they were.
 """
 
 from __future__ import annotations
@@ -18,8 +20,10 @@ from husai.training.coupling.coupling import Coupling
 from husai.training.engines.batch_step import BatchStep
 from husai.training.engines.coding import Coding, coding
 from husai.training.engines.engine import SeedTerms
+from husai.training.engines.routing import Moments
 from husai.training.engines.screening import Rounded, Screen, multiplies_bfloat16, tile_rows
-from husai.training.engines.seed_step import Moments, Scratch, SeedArrays, SeedStep, Workspace
+from husai.training.engines.seed_arrays import SeedArrays
+from husai.training.engines.seed_step import Scratch, SeedStep, Workspace
 from husai.training.engines.threads import Lanes
 from husai.training.freezing import hold_near_start_
 from husai.training.state import TrainState
@@ -45,18 +49,18 @@ class CpuEngine:
         threads: int | None = None,
         rounded: bool | None = None,
     ) -> None:
-        found = coding(config, coupling)
+        found = coding(config)
         assert isinstance(found, Coding)
-        self.config, self.coding, self.training = config, found, training
+        self.config, self.coding, self.training, self.coupling = config, found, training, coupling
         self.lanes = Lanes(threads)
         self.rounded = multiplies_bfloat16() if rounded is None else rounded
         self.how = "screened in bfloat16" if self.rounded else "screened in float32: no bfloat16 in this processor"
         self._kept: _Room | None = None
 
     @staticmethod
-    def refuses(config: AnySAEConfig, coupling: Coupling | None) -> str:
-        """What `coding` says."""
-        found = coding(config, coupling)
+    def refuses(config: AnySAEConfig, coupled: bool) -> str:
+        """What `coding` says; every coupling is computed."""
+        found = coding(config)
         return found if isinstance(found, str) else ""
 
     def sync(self, state: TrainState) -> None:
@@ -66,28 +70,38 @@ class CpuEngine:
         """Small seeds apart, one to a lane; large ones, and those left over from the deal, share all lanes."""
         room = self._room(state, x_SBD)
         adam, rows = self._adam(state, lr), state.step * x_SBD.shape[1]
-        terms: list[dict[str, float]] = [{} for _ in range(state.seeds)]
+        terms, pulls = self._pull(state)
         make = BatchStep if self.coding.widths else SeedStep
 
         def apart(lane: int, seed: int) -> None:
             step = make(self.coding, room.seeds[seed], room.spaces[lane], [room.scratch[lane]], _in_turn)
-            terms[seed] = step.run(x_SBD[seed].numpy(), adam, rows)
+            terms[seed] = step.run(x_SBD[seed].numpy(), adam, rows, pulls[seed]) | terms[seed]
 
         alone = room.side_by_side
         self.lanes.share(range(alone), apart)
         for seed in range(alone, state.seeds):
             step = make(self.coding, room.seeds[seed], room.spaces[0], room.scratch, self.lanes.share)
-            terms[seed] = step.run(x_SBD[seed].numpy(), adam, rows)
+            terms[seed] = step.run(x_SBD[seed].numpy(), adam, rows, pulls[seed]) | terms[seed]
         self._hold(state)
         state.step += 1
         room.step = state.step
         return [{name: torch.tensor(value) for name, value in seed_terms.items()} for seed_terms in terms]
 
+    def _pull(self, state: TrainState) -> tuple[list[dict[str, float]], list[np.ndarray | None]]:
+        """Of each seed what the coupling adds to its terms and to its decoder's gradient."""
+        if self.coupling is None:
+            return [{} for _ in range(state.seeds)], [None] * state.seeds
+        terms, gradient_SFO = self.coupling.pull(state.step, state.parameters["W_dec"], state.held)
+        pulls: list[np.ndarray | None] = [None] * state.seeds
+        if gradient_SFO is not None:
+            pulls = list(gradient_SFO.numpy())
+        return [{name: float(term) for name, term in seed_terms.items()} for seed_terms in terms], pulls
+
     def _room(self, state: TrainState, x_SBD: Tensor) -> _Room:
         """Kept from step to step of a state; made anew when another state, or the same at another step, comes."""
         room = self._kept
         if room is None or room.state is not state or room.step != state.step or room.batch != x_SBD.shape[1]:
-            self._kept = room = _Room(self.coding, state, x_SBD.shape, self.lanes.count, self.rounded)
+            self._kept = room = _Room(self.coding, state, x_SBD.shape, self.lanes.count, self.rounded, self.coupling)
         return room
 
     def _adam(self, state: TrainState, lr: float) -> np.ndarray:
@@ -109,11 +123,17 @@ class CpuEngine:
 class _Room:
     """Arrays of a state in training; a workspace for each seed in flight, scratch for each lane."""
 
-    def __init__(self, coding: Coding, state: TrainState, shape: tuple[int, ...], lanes: int, rounded: bool) -> None:
+    def __init__(
+        self, coding: Coding, state: TrainState, shape: tuple[int, ...], lanes: int, rounded: bool,
+        coupling: Coupling | None,
+    ) -> None:  # fmt: skip
         dtype, batch, widths = state.parameters["W_enc"].numpy().dtype, shape[1], coding.columns(shape[2])
         rounded = rounded and dtype == np.float32
         self.state, self.step, self.batch = state, state.step, batch
         self.seeds = [_seed_arrays(state, seed, rounded) for seed in range(state.seeds)]
+        for place, seed in enumerate(self.seeds):
+            if coupling is not None and (still_F := coupling.still(place)) is not None:
+                seed.still_N = np.flatnonzero(still_F.numpy())
         tile = min(batch, tile_rows(coding.d_sae))
         self.scratch = [Scratch(coding, tile, widths, dtype, rounded) for _ in range(lanes)]
         weights = sum(tensor[0].numpy().nbytes for tensor in state.parameters.values())

@@ -50,7 +50,7 @@ class CudaEngine:
         path: Path | None = None,
         graphs: bool | None = None,
     ) -> None:
-        assert isinstance(config, TopKConfig) and not self.refuses(config, coupling)
+        assert isinstance(config, TopKConfig) and not self.refuses(config, coupling is not None)
         self.config, self.training, self.device = config, training, torch.device(device)
         self.precision: Precision | None = precision
         self.path: Path | None = path
@@ -60,9 +60,9 @@ class CudaEngine:
         self._kept: _Room | None = None
 
     @staticmethod
-    def refuses(config: AnySAEConfig, coupling: Coupling | None) -> str:
+    def refuses(config: AnySAEConfig, coupled: bool) -> str:
         """TopK without coupling is supported."""
-        return plain_topk(config, coupling)
+        return "this engine computes no coupling" if coupled else plain_topk(config)
 
     @torch.no_grad()
     def prepare(self, state: TrainState, batch: int) -> None:

@@ -7,7 +7,6 @@ from typing import Protocol
 from torch import Tensor
 
 from husai.saes.config import AnySAEConfig
-from husai.training.coupling.coupling import Coupling
 from husai.training.state import TrainState
 
 SeedTerms = list[dict[str, Tensor]]
@@ -23,8 +22,8 @@ class Engine(Protocol):
     name: str
     how: str
 
-    def refuses(self, config: AnySAEConfig, coupling: Coupling | None) -> str:
-        """Why this engine cannot run a configuration; empty when it can."""
+    def refuses(self, config: AnySAEConfig, coupled: bool) -> str:
+        """Why this engine cannot run a configuration, with a coupling or without; empty when it can."""
         ...
 
     def step(self, state: TrainState, x_SBD: Tensor, lr: float) -> SeedTerms:

@@ -44,7 +44,7 @@ class ReferenceEngine:
         if coupling is not None and (not self.arch.trained or "W_dec" in self.arch.buffers):
             raise UserError(f"{config.kind} has no W_dec that {coupling.name} could move: train it without a coupling")
 
-    def refuses(self, config: AnySAEConfig, coupling: Coupling | None) -> str:
+    def refuses(self, config: AnySAEConfig, coupled: bool) -> str:
         """Nothing is refused."""
         return ""
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 import torch
@@ -16,34 +17,9 @@ from husai.training.engines.kernels.experts import code_routed_rows
 from husai.training.engines.kernels.latents import LATENTS_PER_BLOCK, update_bias, update_latents, update_matrix
 from husai.training.engines.kernels.rounding import ROWS_PER_BLOCK, centre_rows
 from husai.training.engines.kernels.rows import code_rows
-from husai.training.engines.reach import Reach
-from husai.training.engines.routing import Moments, Routing, Share
+from husai.training.engines.routing import Routing, Share
 from husai.training.engines.screening import Found, Rounded, Screen
-
-
-@dataclass
-class SeedArrays:
-    """Views of one seed's (weights, m, v): b_enc as a column, b_dec as a row; its dead counters, and its screen.
-
-    `W_skip` where a dense path runs beside; `router` (W, and b as a row) where rows are sent to experts.
-    """
-
-    W_enc: Moments
-    b_enc: Moments
-    W_dec: Moments
-    b_dec: Moments
-    last_fired_F: np.ndarray
-    screen: Screen
-    W_skip: Moments | None = None
-    router: tuple[Moments, Moments] | None = None
-    threshold: Moments | None = None
-    threshold_batches: Moments | None = None
-    reach: Reach = field(default_factory=Reach, init=False)
-
-    @property
-    def weights(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """What coding needs."""
-        return self.W_enc[0], self.b_enc[0][:, 0], self.W_dec[0]
+from husai.training.engines.seed_arrays import SeedArrays
 
 
 class Scratch:
@@ -108,8 +84,13 @@ class SeedStep:
         self.coding, self.seed, self.space, self.scratch, self.share = coding, seed, workspace, scratch, share
         self.config = coding.config
 
-    def run(self, rows_BW: np.ndarray, adam: np.ndarray, rows: int) -> dict[str, float]:
-        """Advance the seed after `rows` rows seen; returns the loss terms."""
+    def run(
+        self, rows_BW: np.ndarray, adam: np.ndarray, rows: int, pull_FO: np.ndarray | None = None
+    ) -> dict[str, float]:
+        """Advance the seed after `rows` rows seen; returns the loss terms.
+
+        `pull_FO` is what a coupling adds to the gradient of the decoder.
+        """
         dead_N = self._dead(rows)
         self._codes(rows_BW)
         terms = self._fit()
@@ -118,10 +99,11 @@ class SeedStep:
         aux = self._aux(dead_N) if len(dead_N) else None
         if aux is not None:
             terms["aux"] = aux.term
-        more_FO = self.space.no_rows_FO
+        more = [] if pull_FO is None else [pull_FO]
         if self.config.decorrelation:
-            terms["decorrelation"], more_FO = self._decorrelation(adam)
-        self._update(aux, more_FO, adam, rows + len(rows_BW))
+            terms["decorrelation"], gradient_FO = self._decorrelation()
+            more.append(gradient_FO)
+        self._update(aux, self._in_units(more, adam), adam, rows + len(rows_BW))
         if self.space.routing is not None and self.seed.router is not None and self.coding.trained[0]:
             self.space.routing.update(rows_BW, self.seed.router, adam, self.share)
         return terms
@@ -137,13 +119,19 @@ class SeedStep:
             return {"mse": mse}
         return {"mse": mse / self.space.y_BO.shape[1], "l1": c * float(main.value_BK.sum(1, np.float64).mean())}
 
-    def _decorrelation(self, adam: np.ndarray) -> tuple[float, np.ndarray]:
-        """Term, and the gradient of decoder rows in the units of all others here."""
+    def _in_units(self, more: list[np.ndarray], adam: np.ndarray) -> np.ndarray:
+        """Sum of dense gradients of decoder rows, in the units of all others here; no rows where there are none."""
+        if not more:
+            return self.space.no_rows_FO
+        return np.ascontiguousarray(reduce(np.add, more) / adam[0])
+
+    def _decorrelation(self) -> tuple[float, np.ndarray]:
+        """Term, and the gradient of decoder rows."""
         spread = _variance(self.space.y_square_B, self.space.columns_NO)
         W_FO = torch.from_numpy(self.seed.W_dec[0]).clone().requires_grad_()
         term = self.config.decorrelation * spread * overlap(W_FO)
         (gradient_FO,) = torch.autograd.grad(term, [W_FO])
-        return float(term.detach()), np.ascontiguousarray(gradient_FO.numpy() / adam[0])
+        return float(term.detach()), gradient_FO.numpy()
 
     def _dead(self, rows: int) -> np.ndarray:
         if not self.config.aux_k or self.coding.song_l1 is not None:
@@ -255,13 +243,15 @@ class SeedStep:
             place, end = np.searchsorted(aux.dead_N, (first, last))
             scratch.aux_lists.fill(coded, int(place), int(end))
         start_N, *entries = scratch.lists.fill(space.main, first, last)
-        for begin, end, left_BO in self._seen(first, last):
-            update_latents(
-                begin, end, space.x_BD, (left_BO, space.main.value_BK, space.main.seen_BK),
-                (start_N[begin - first :], *entries), coded.gradient, scratch.aux_lists.lists, place_F, int(place),
-                space.x_BD.dtype.type(weight), seed.W_enc, seed.b_enc, seed.W_dec, seed.last_fired_F, rows_seen,
-                self.coding.trained, self.coding.norm, self.coding.aligned, more_FO, adam, scratch.row, space.pull_ND,
-            )  # fmt: skip
+        with seed.keeping(first, last):
+            for begin, end, left_BO in self._seen(first, last):
+                update_latents(
+                    begin, end, space.x_BD, (left_BO, space.main.value_BK, space.main.seen_BK),
+                    (start_N[begin - first :], *entries), coded.gradient, scratch.aux_lists.lists, place_F, int(place),
+                    space.x_BD.dtype.type(weight), seed.W_enc, seed.b_enc, seed.W_dec, seed.last_fired_F, rows_seen,
+                    self.coding.trained, self.coding.norm, self.coding.aligned, more_FO, adam, scratch.row,
+                    space.pull_ND,
+                )  # fmt: skip
         if seed.screen.rounded is not None:
             seed.screen.rounded.fill(seed.W_enc[0], first, last)
 
