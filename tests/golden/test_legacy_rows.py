@@ -1,4 +1,4 @@
-"""Golden rows of published reports, met in their own way: the leaky model, SAEs that are stopped early, and longer ones.
+"""Golden rows of published reports, met in their own way: the leaky model, SAEs stopped early, and longer ones.
 
 Every number is of decoders and rows as they come, computed here in float64 from the formulas; none comes from a record.
 """
