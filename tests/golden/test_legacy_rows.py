@@ -1,4 +1,4 @@
-"""Golden rows of published reports, met in their own way: the leaky model, TopK SAEs that are stopped early, and longer.
+"""Golden rows of published reports, met in their own way: the leaky model, TopK SAEs that are stopped early or late.
 
 Every number is of decoders and rows as they come, computed here in float64 from the formulas; none comes from a record.
 """

@@ -42,7 +42,8 @@ from husai.studies.study import Controls
 PRETRAIN = PretrainConfig(batch=64, lr=1e-2, max_steps=120, eval_every=60, hold=1000, warmup_steps=0)
 SOURCE = leaky(13, PRETRAIN, n_layers=1).model_copy(update={"model": TransformerConfig(d_model=32, d_mlp=64)})
 TINY = Scale(
-    source=SOURCE, batch=64, seeds=5, steps=6, search_steps=4, search_k=(2, 8), k=(2, 8), d_sae=32, wide=48, wide_steps=3,
+    source=SOURCE, batch=64, seeds=5, steps=6, search_steps=4, search_k=(2, 8), k=(2, 8), d_sae=32, wide=48,
+    wide_steps=3,
     wide_longer=30, narrow=16, longer=8, coupled=60, planted_steps=40, planted_rows=400, simulations=100,
     controls=Controls(random_models=5, seeds_per_random_model=2),
 )  # fmt: skip
@@ -87,7 +88,10 @@ def test_what_needs_no_training_is_right_even_here(done: Done) -> None:
     state = {entry["claim"]: entry["state"] for entry in done.record.facts["claims"]}
     assert {state[name] for name in ("T18", "T28", "T29")} <= {OVERTURNED, NOT_REPRODUCED}
     assert state["T28"] == state["T29"] == OVERTURNED
-    assert done.record.get("reproduced", claim="T29", what="mean_max_cos of an untrained decoder with the truth").value == 1
+    assert (
+        done.record.get("reproduced", claim="T29", what="mean_max_cos of an untrained decoder with the truth").value
+        == 1
+    )
 
 
 def test_page_terminal_and_summary_say_it_and_the_audit_agrees(done: Done, tmp_path: Path) -> None:
@@ -167,7 +171,11 @@ def test_a_missing_number_is_said_never_zero() -> None:
 def test_recipes_and_dry_run() -> None:
     full, quick = recipe("replay")(), recipe("replay-quick")()
     assert isinstance(full, Replay) and isinstance(quick, Replay)
-    assert full.published and not quick.published and check_replay(full) == ["k = 64 is half of min(d_in, d_sae) = 128 or more: the code is hardly sparse"]
+    assert (
+        full.published
+        and not quick.published
+        and check_replay(full) == ["k = 64 is half of min(d_in, d_sae) = 128 or more: the code is hardly sparse"]
+    )
     assert full.scale.steps == 280 and full.scale.search_k == (4, 8, 12, 16, 24, 32, 48, 64)
     data, text = replay_dry_run(quick, 2)
     assert len(data["nodes"]) == len(replay_nodes(quick)) and "nothing was run" in text
