@@ -1,4 +1,4 @@
-"""Twenty planted dictionaries with a known number of active features: a calibration names it within 1.5, or declines."""
+"""Twenty planted dictionaries with a known number of active features: a calibration names it, or declines."""
 
 from __future__ import annotations
 

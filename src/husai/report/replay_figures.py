@@ -1,4 +1,4 @@
-"""The figure of a replay: agreement over k as it was published, and trained long enough, on data and on controls."""
+"""The figure of a replay: agreement over k as it was published, and trained longer, on data and on controls."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from husai.store.record import Measurement
 LOOKS: dict[str, tuple[Tone, bool]] = {
     "target": ("arm-0", False), "gaussian": ("arm-1", True), "random_model": ("muted", True),
 }  # fmt: skip
-TITLES = {"as published": "as it was published", "trained on": "trained long enough"}
+TITLES = {"as published": "as it was published", "trained longer": "trained longer, at a higher rate"}
 
 
 def over_k(view: ReplayView) -> Figure:
-    """Two panels on the same axes; nothing where the sweep is not in the record."""
+    """Two panels, each on its own scale; nothing where the sweep is not in the record."""
     every = view.record.select("mean_max_cos")
     if not every:
         return Figure("over-k", "Agreement over k", "", [])
     parts = {trained: [m for m in every if m.scope["trained"] == trained] for trained in TITLES}
     ks = sorted({int(m.scope["k"]) for m in every})
-    marks = [v for m in every for part in ("value", "low", "high") if (v := point(m, view.id, part))]
-    y = spanning("mean_max_cos between seeds", [mark.value for mark in marks])
     x = Axis("k, active latents per row", ks[0] * 0.7, ks[-1] * 1.15, tuple(map(float, ks)), ".0f", "log")
-    panels = [Panel(x, y, _items(view, found), TITLES[trained]) for trained, found in parts.items() if found]
+    panels = [
+        Panel(x, _y(view, found), _items(view, found), TITLES[trained]) for trained, found in parts.items() if found
+    ]
     legend: list[tuple[str, Cell]] = [
         ("dot arm-0", "the model's activations"),
         ("dot hollow arm-1", "Gaussian of the same mean and covariance"),
@@ -32,6 +32,12 @@ def over_k(view: ReplayView) -> Figure:
     ]
     alt = "Agreement between seeds over k, on activations of the model, their Gaussian twin and random-weight models"
     return Figure("over-k", "Agreement over k", alt, panels, legend=legend)
+
+
+def _y(view: ReplayView, found: list[Measurement]) -> Axis:
+    """Of one panel: the sweep would be a flat line on the axis of the other."""
+    marks = [v for m in found for part in ("value", "low", "high") if (v := point(m, view.id, part))]
+    return spanning("mean_max_cos between seeds", [mark.value for mark in marks])
 
 
 def _items(view: ReplayView, found: list[Measurement]) -> list[Item]:

@@ -63,7 +63,8 @@ class ClaimView:
             return interval(m, self.view.id)
         at = f"{self.view.id}#{m.key}"
         parts: list[Cell] = [interval(m, self.view.id), "; n = ", units(m, self.view.id), "; "]
-        return (*parts, Words(m.interval.method, at, "method"))
+        only = "; replay only" if m.interval.method.startswith("legacy") else ""
+        return (*parts, Words(m.interval.method, at, "method"), only)
 
 
 @dataclass(frozen=True, eq=False)

@@ -90,14 +90,14 @@ def check_replay(replay: Replay) -> list[str]:
 
 
 def _sweep(found: Found) -> list[Measurement]:
-    """Agreement over k, as it was published, on the twin, and trained long enough on everything: for the figure."""
+    """Agreement over k, as it was published, on the twin, and trained longer on everything: for the figure."""
     s, made = found.bench.scale, []
     for source in (TARGET, GAUSSIAN):
         for k, e in zip(s.search_k, t30_lower_k.curve(found, source), strict=True):
             made.append(_point(e, "as published", source, k))
     for source in (TARGET, GAUSSIAN, RANDOM_MODEL):
         for k, e in zip(s.k, t30_lower_k.ends(found, source), strict=True):
-            made.append(_point(e, "trained on", source, k))
+            made.append(_point(e, "trained longer", source, k))
     return made
 
 

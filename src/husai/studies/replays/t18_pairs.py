@@ -58,9 +58,9 @@ def read(found: Found) -> Reading:
             Figure("width of its 95 % interval", width, COSINE, "a bootstrap over pairs"),
         ),
         (
-            Figure("the difference with its interval over seeds", right, COSINE),
             Figure("coverage of intervals over pairs", over_pairs, SHARE, simulated),
             Figure("coverage of intervals over seeds", over_seeds, SHARE, simulated),
+            Figure("the difference with its interval over seeds", right, COSINE),
         ),
         (near("the difference", replayed.value, 0.05701, 0.015),
          near("the width of its interval", width, 0.05921 - 0.05482, 0.004),

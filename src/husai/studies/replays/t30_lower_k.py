@@ -50,7 +50,10 @@ def read(found: Found) -> Reading:
     few, many = (found.pairs(trained) for trained in published(b))
     replayed = legacy_pair_bootstrap(few - many, root=b.root)
     effects = {name: effect(found, name) for name in (TARGET, GAUSSIAN, RANDOM_MODEL)}
-    beyond = {GAUSSIAN: _over_twin(found), RANDOM_MODEL: independent_difference(effects[TARGET], effects[RANDOM_MODEL])}
+    beyond = {
+        RANDOM_MODEL: independent_difference(effects[TARGET], effects[RANDOM_MODEL]),
+        GAUSSIAN: _over_twin(found),
+    }
     steps, margin = b.scale.longer, b.replay.margin
     shown = {TARGET: "the model's rows", GAUSSIAN: "their Gaussian twin", RANDOM_MODEL: "random-weight models"}
     changes = [_change(found, i) for i in (0, 1)]
@@ -58,8 +61,8 @@ def read(found: Found) -> Reading:
     return Reading(
         (Figure("stability of the low k less that of the high", replayed, COSINE),),
         (
-            *(Figure(f"effect of k on {shown[n]}, {steps} steps", e, STABILITY) for n, e in effects.items()),
             *(Figure(f"effect of k beyond {shown[n]}", e, STABILITY, null=n) for n, e in beyond.items()),
+            *(Figure(f"effect of k on {shown[n]}, {steps} steps", e, STABILITY) for n, e in effects.items()),
             *(Figure(f"change of stability from half of the steps, k = {k}", e, STABILITY)
               for k, e in zip(b.scale.k, changes, strict=True)),
         ),

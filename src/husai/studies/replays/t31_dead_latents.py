@@ -34,9 +34,9 @@ def read(found: Found) -> Reading:
     return Reading(
         (Figure("effect of low k over all latents", replayed, COSINE),),
         (
-            Figure("effect of low k over all latents, interval over seeds", every, COSINE),
             Figure("effect of low k over latents that fire", living, COSINE),
             Figure("the same, matched one to one (mcc_signed)", strict, COSINE),
+            Figure("effect of low k over all latents, interval over seeds", every, COSINE),
         ),
         (Check("lower bound of the effect over all latents", low(replayed), "at least", 0.0),),
         (Check("upper bound of the effect over latents that fire", high(living), "at most", 0.0),),

@@ -68,8 +68,8 @@ def read(found: Found) -> Reading:
     return Reading(
         (Figure("mean_max_cos between seeds", replayed, COSINE),),
         (
-            Figure("mcc_signed between seeds", between, COSINE),
             Figure("cosine of matched latents with the planted features", truth, COSINE),
+            Figure("mcc_signed between seeds", between, COSINE),
         ),
         (Check("agreement between seeds", replayed.value, "at least", 0.76),),
         (
