@@ -54,7 +54,12 @@ def test_what_is_not_compared_says_why() -> None:
     )
     found = comparisons(SETTINGS, [arm("x", "another table", setting="b"), arm("y", "another table", setting="b")])
     assert found[0]["words"] == "2 arms shown and not compared: nothing is ranked here"
-    assert not found[0]["ranked"] and answer(found) == "nothing is compared: every arm is shown as it comes"
+    assert not found[0]["ranked"]
+    done, early = {"converged": {"target": True, "gaussian": True}}, {"converged": {"target": True, "gaussian": False}}
+    arms = [arm("x", **done), arm("y", says="not beyond", **done), arm("z", **early), arm("w", **done)]
+    assert answer(found, (), arms) == (
+        "nothing is compared: beyond every control: a x, a w; not beyond every control: a y; undertrained: a z"
+    )
 
 
 def test_none_beyond_is_said() -> None:

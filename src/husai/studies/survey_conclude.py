@@ -97,7 +97,7 @@ def _words(facts: dict[str, Any], made: list[Measurement]) -> dict[str, Any]:
     by_place = {(m.name, frozenset(m.scope.items())): m for m in made}
     arms = [arm | {"truth": _truth(arm, by_place, facts["margin"])} for arm in facts["arms"]]
     found = comparisons(facts["settings"], arms, facts["claims"])
-    return {"arms": arms, "comparisons": found, "answer": answer(found, facts["claims"])}
+    return {"arms": arms, "comparisons": found, "answer": answer(found, facts["claims"], arms)}
 
 
 def _truth(arm: dict[str, Any], by_place: Mapping[Any, Measurement], margin: float) -> dict[str, str] | None:

@@ -18,6 +18,12 @@ STATES = {
     "supported": "supported", "not supported": "not supported", "undecided": "undecided",
     "no verdict": "without a verdict",
 }  # fmt: skip
+ALONE = {
+    "beyond": "beyond every control",
+    "not beyond": "not beyond every control",
+    "undecided": "undecided",
+    "no statement": "too few units",
+}
 EARLY = "undertrained"  # how the reasons of such an arm begin
 TRUE, FALSE, SHORT, OPEN, UNKNOWN = "true", "not true", "short of the truth", "undecided", "unknown"
 
@@ -106,15 +112,25 @@ def _names(names: list[str]) -> str:
     return ", ".join(names) or "none"
 
 
-def answer(found: list[dict[str, Any]], claims: Sequence[dict[str, Any]] = ()) -> str:
-    """All claims and comparisons in one sentence."""
+def answer(found: list[dict[str, Any]], claims: Sequence[dict[str, Any]] = (), arms: Sequence[ArmFacts] = ()) -> str:
+    """All claims and comparisons in one sentence; where there are none, what each arm is by itself."""
     ranking = _ranked(found)
     if not claims:
-        return ranking or "nothing is compared: every arm is shown as it comes"
+        return ranking or f"nothing is compared: {_each(arms)}"
     counts = {state: sum(claim["state"] == state for claim in claims) for state in STATES}
     each = ", ".join(f"{n} {STATES[state]}" for state, n in counts.items() if n)
     said = f"of {_claims(len(claims))}, {each}"
     return "; ".join([said, *([ranking] if ranking else ["no arm is ranked"])])
+
+
+def _each(arms: Sequence[ArmFacts]) -> str:
+    """What the rule says of each arm by itself, of those that have converged."""
+    groups: dict[str, list[str]] = {}
+    for arm in arms:
+        early = not all(arm["converged"].values())
+        groups.setdefault(EARLY if early else ALONE[arm["says"]], []).append(f"{arm['setting']} {arm['arm']}")
+    order = [*ALONE.values(), EARLY]
+    return "; ".join(f"{name}: {_names(groups[name])}" for name in order if name in groups) or "there is no arm"
 
 
 def _ranked(found: list[dict[str, Any]]) -> str:
