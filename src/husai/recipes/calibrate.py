@@ -19,6 +19,6 @@ def study(scale: Scale = "full") -> Calibration:
         reference_k=32,
         ev_floor=0.2,
         training=training(scale),
-        max_steps=cap(scale),
+        max_steps=cap(scale, full=10_000),
         remarks=(CIRCULAR, *remarks(scale)),
     )

@@ -50,9 +50,9 @@ def control(scale: Scale) -> Setting:
 
 def structured(scale: Scale) -> Setting:
     """Hierarchical, correlated, with frequencies by Zipf's law; widths below, at and above the true number."""
-    steps, full = (3000, True) if scale == "full" else (200, False)
+    steps, full = (1500, True) if scale == "full" else (200, False)
     features = 1024 if full else 256
-    made = StructuredConfig(d_in=96, n_features=features, mean_active=9, n_rows=50_000 if full else 10_000)
+    made = StructuredConfig(d_in=96, n_features=features, mean_active=9, n_rows=30_000 if full else 10_000)
     widths = (features // 2, features, 2 * features) if full else (features // 2, features)
     return Setting(
         name="structured",
@@ -62,7 +62,7 @@ def structured(scale: Scale) -> Setting:
             *(topk(f"d{width}", width, 9) for width in widths),
             SurveyArm(name="random", sae=RandomConfig(d_sae=features, k=9)),
         ),
-        training=TrainingConfig(steps=steps, batch=1024, lr=5e-3, eps=1e-2, decay=0.5), max_steps=steps,
+        training=TrainingConfig(steps=steps, batch=512, lr=5e-3, eps=1e-2, decay=0.5), max_steps=steps,
         controls=NO_MODEL, ranked=False,
     )  # fmt: skip
 

@@ -23,7 +23,6 @@ def study(scale: Scale = "full") -> Survey:
                 source=grokked("blocks.0.hook_resid_post"),
                 arms=(
                     SurveyArm(name="topk", sae=topk),
-                    SurveyArm(name="frozen-decoder", sae=topk.model_copy(update={"freeze": "decoder"})),
                     SurveyArm(name="random", sae=RandomConfig(d_sae=width, k=32)),
                 ),
                 training=training(scale),

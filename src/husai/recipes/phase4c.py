@@ -21,17 +21,17 @@ def sae(d_sae: int, k: int, **more: object) -> TopKConfig:
     return TopKConfig.parse({"d_sae": d_sae, "k": k, "aux_k": d_sae // 4, **more})
 
 
-def _setting(scale: Scale, name: str, title: str, arms: tuple[SurveyArm, ...]) -> Setting:
+def _setting(scale: Scale, name: str, title: str, arms: tuple[SurveyArm, ...], most: int = 5000) -> Setting:
     return Setting(
-        name=name, title=title, source=SOURCE, arms=arms, training=training(scale), max_steps=cap(scale), ranked=False,
-        same_steps=True,
+        name=name, title=title, source=SOURCE, arms=arms, training=training(scale),
+        max_steps=cap(scale, full=most), ranked=False, same_steps=True,
     )  # fmt: skip
 
 
 def sparsities(scale: Scale) -> Setting:
     """One width, every k."""
     arms = tuple(SurveyArm(name=f"k{k}", sae=sae(D_SAE, k)) for k in KS[scale])
-    return _setting(scale, "k", f"k at d_sae = {D_SAE}", arms)
+    return _setting(scale, "k", f"k at d_sae = {D_SAE}", arms, most=10_000)
 
 
 def widths(scale: Scale) -> Setting:

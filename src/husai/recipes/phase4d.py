@@ -16,7 +16,7 @@ from husai.saes.config import (
 from husai.studies.claim import DifferenceClaim
 from husai.studies.survey import Setting, Survey, SurveyArm
 
-L0S = {"full": (8, 32), "quick": (32,)}
+L0S = (32,)
 D_SAE, JSAE_K = 128, 4
 FAMILY = "architecture"
 
@@ -34,7 +34,7 @@ def kinds() -> dict[str, AnySAEConfig]:
 
 def matched(scale: Scale) -> Setting:
     """All of them at each L0."""
-    arms = tuple(SurveyArm(name=f"{name}-{l0}", sae=sae, l0=l0) for l0 in L0S[scale] for name, sae in kinds().items())
+    arms = tuple(SurveyArm(name=f"{name}-{l0}", sae=sae, l0=l0) for l0 in L0S for name, sae in kinds().items())
     return Setting(
         name="target", title="a one-layer transformer that has grokked addition modulo 113",
         source=grokked("blocks.0.hook_resid_post"), arms=arms, training=training(scale),
@@ -61,7 +61,7 @@ def study(scale: Scale = "full") -> Survey:
             name=f"{name}-{l0}", setting="target", a=f"{name}-{l0}", b=f"topk-{l0}", factors=("kind",),
             quality="not lower", family=FAMILY,
         )
-        for l0 in L0S[scale]
+        for l0 in L0S
         for name in kinds()
         if name != "topk"
     ]  # fmt: skip

@@ -28,6 +28,7 @@ from husai.studies.trained_by import saelens_stack_node
 from husai.training.config import TrainingConfig
 from husai.training.knobs import at_l0
 
+UNTRAINED_STEPS = 2  # a budget has a half
 CALIBRATION_SEEDS = (900_000, 900_001)  # of the SAEs that a search trains: none of those that are compared
 Place = tuple[str, str, str]  # setting, source within it, arm
 Budgets = dict[tuple[str, str], int]  # by setting and arm
@@ -75,9 +76,12 @@ class SurveyPlan:
 
 
 def first_budgets(survey: Survey) -> Budgets:
-    """Every arm that can be run at the first budget of its setting."""
-    settings = here(survey).survey.settings
-    return {(setting.name, arm.name): setting.training.steps for setting in settings for arm in setting.arms}
+    """Every arm that can be run, at the first budget of its setting; what is never trained needs few steps."""
+    return {
+        (setting.name, arm.name): setting.training.steps if architecture(arm.sae).trained else UNTRAINED_STEPS
+        for setting in here(survey).survey.settings
+        for arm in setting.arms
+    }
 
 
 def sources_of(setting: Setting) -> list[str]:
