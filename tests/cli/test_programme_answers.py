@@ -19,4 +19,4 @@ def test_report_show_and_audit(husai: Any, built_programme: Any) -> None:
 def test_a_run_without_a_report(husai: Any, built_programme: Any) -> None:
     node = next(p for p in (built_programme.root / "nodes").iterdir() if p.is_dir() and not p.name.startswith("."))
     said = husai("report", node, "--results", built_programme.root)
-    assert said.code == 2 and "only studies, surveys and programmes have a report" in said.err
+    assert said.code == 2 and "only studies, surveys, replays and programmes have one" in said.err

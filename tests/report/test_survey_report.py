@@ -17,6 +17,7 @@ from husai.report.survey_figures import sparsity, stability, truth
 from husai.report.survey_site import write_survey_report
 from husai.report.survey_tables import standing
 from husai.report.survey_tables import truth as truth_table
+from husai.report.survey_tables import truth_found
 from husai.report.survey_view import SurveyView, given_out
 from husai.store.audit import audit
 from husai.store.layout import read_record
@@ -55,12 +56,14 @@ def test_the_audit_resolves_everything(built_survey: Any) -> None:
 
 
 def test_what_was_found_of_the_truth_is_shown_by_the_names_of_the_record(view: SurveyView) -> None:
-    table = next(made for made in map(truth_table, view.comparisons) if made.rows)
+    known = next(found for found in view.comparisons if truth_table(found).rows)
+    said, table = truth_table(known), truth_found(known)
     heads = [plain(column.head) for column in table.columns]
-    assert [head for head in heads if "(" in head] == ["recall_of_truth(0.7)", "recall_of_truth(0.9)"]
-    for row in table.rows:
+    assert heads == ["arm", "recall_of_truth(0.7)", "recall_of_truth(0.9)"]
+    for beside, row in zip(said.rows, table.rows, strict=True):
         shown = dict(zip(heads, map(plain, row), strict=True))
-        to_truth = float(shown["to the truth"].split()[0])
+        assert shown["arm"] == plain(beside[0])
+        to_truth = float(plain(beside[2]).split()[0])
         assert float(shown["recall_of_truth(0.7)"].split()[0]) == pytest.approx(to_truth - 0.07, abs=0.002)
         assert float(shown["recall_of_truth(0.9)"].split()[0]) == pytest.approx(to_truth - 0.09, abs=0.002)
 

@@ -79,8 +79,11 @@ def _content(view: SurveyView, figures: list[list[Figure]], known: Figure, steps
             }
             for i, (pair, curves) in enumerate(zip(figures, steps, strict=True))
         ],
-        "truths": [table for number in found if (table := tables.truth(found[number])).rows],
-        "truth_titles": {f"truth-{number}": table.title for number, table in found.items()},
+        "truths": [
+            (table.title, made, tables.truth_found(table))
+            for table in found.values()
+            if (made := tables.truth(table)).rows
+        ],
         "truth": known,
         "models": [(up.fact("name"), model_tables.sanity_of(up)) for up in view.of_kind("model")],
         "records": metric_tables.records(view),

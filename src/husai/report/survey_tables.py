@@ -140,15 +140,28 @@ def truth(table: Comparison) -> Table:
     columns = [Column("arm", text=True), Column("between seeds"), Column("to the truth"), Column("of at most")]
     columns += [Column("matched only"), Column("explained variance")]
     names = ("mcc_to_truth", "mcc_to_truth_attainable", "matched_to_truth", "explained_variance")
-    arms = [arm for arm in table.ordered if arm.on_source("mcc_to_truth") is not None]
-    more, cells = found_at([[arm.on_source(name) for name in FOUND] for arm in arms], table.view.id)
     rows: list[list[Cell]] = []
-    for arm, extra in zip(arms, cells, strict=True):
+    for arm in _with_truth(table):
         found = [arm.on_source(STATISTIC, population="alive"), *(arm.on_source(name) for name in names)]
         shown = [cell(m, arm.view.id, with_interval) for m in found]
-        rows.append([arm_name(arm), *shown, *extra, arm.fact("truth.words")])
-    columns += [*more, Column("so it is", text=True)]
+        rows.append([arm_name(arm), *shown, arm.fact("truth.words")])
+    columns += [Column("so it is", text=True)]
     return Table(f"truth-{table.number}", "Between seeds, and to the truth", columns, rows, "no truth is known")
+
+
+def truth_found(table: Comparison) -> Table:
+    """Precision and recall of the true features; no columns but the first where the record has none."""
+    arms = _with_truth(table)
+    more, cells = found_at([[arm.on_source(name) for name in FOUND] for arm in arms], table.view.id)
+    rows: list[list[Cell]] = [[arm_name(arm), *extra] for arm, extra in zip(arms, cells, strict=True)]
+    columns = [Column("arm", text=True), *more]
+    return Table(
+        f"truth-found-{table.number}", "How many of the true features are found", columns, rows if more else []
+    )
+
+
+def _with_truth(table: Comparison) -> list[ArmView]:
+    return [arm for arm in table.ordered if arm.on_source("mcc_to_truth") is not None]
 
 
 def heads(table: Comparison) -> Table:

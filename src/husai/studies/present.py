@@ -144,7 +144,9 @@ def report(folder: Path, root: Path, to: Path | None) -> str:
         "programme": write_programme_report,
     }  # fmt: skip
     if found.kind not in writers:
-        raise UserError(f"{folder} is a run of kind '{found.kind}': only {', '.join(writers)} have a report")
+        raise UserError(
+            f"{folder} is a run of kind '{found.kind}': only studies, surveys, replays and programmes have one"
+        )
     if to is None:
         if not (folder / REPORT).is_file():
             raise UserError(f"{folder} was written without {REPORT}: write one from its records with --to FOLDER")
