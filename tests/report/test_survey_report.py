@@ -15,9 +15,8 @@ from husai.report.cells import plain
 from husai.report.figure import Curve, Dot, Figure, Label
 from husai.report.survey_figures import sparsity, stability, truth
 from husai.report.survey_site import write_survey_report
-from husai.report.survey_tables import standing
+from husai.report.survey_tables import standing, truth_found
 from husai.report.survey_tables import truth as truth_table
-from husai.report.survey_tables import truth_found
 from husai.report.survey_view import SurveyView, given_out
 from husai.store.audit import audit
 from husai.store.layout import read_record
