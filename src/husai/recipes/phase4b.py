@@ -31,7 +31,7 @@ def study(scale: Scale = "full") -> Survey:
                     SurveyArm(name="saelens", sae=TOPK, l0=L0, trained_by="saelens"),
                 ),
                 training=training(scale),
-                max_steps=cap(scale, full=2500),
+                max_steps=cap(scale, full=1250),
                 same_steps=True,
             ),
         ),
