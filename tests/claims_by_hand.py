@@ -57,6 +57,8 @@ class Hand:
     collapsed: tuple[str, ...] = ()
     effective_rank: float = 4.0
     budgets: Mapping[str, int] = field(default_factory=dict)
+    l0: Mapping[str, float] = field(default_factory=dict)
+    half_evs: Mapping[str, float] = field(default_factory=dict)
     seed: int = 0
 
     def judge(self, declared: Survey) -> list[Judged]:
@@ -112,15 +114,20 @@ class HandArm:
         off = raw[~np.eye(SEEDS, dtype=bool)]
         return mean + raw - off.mean()
 
-    def by_unit(self, name: str) -> tuple[list[float], str]:
-        """Explained variance of each seed."""
+    def by_unit(self, name: str) -> tuple[list[float] | None, str]:
+        """Explained variance of each seed; None where it is missing."""
+        if np.isnan(self.hand.evs.get(self.name, 0.9)):
+            return None, "seeds"
         rng = np.random.default_rng(hash_of(self.name, name, "ev"))
         noise = rng.standard_normal(SEEDS)
         return list(self.hand.evs.get(self.name, 0.9) + 0.001 * (noise - noise.mean())), "seeds"
 
     def mean(self, name: str, group: str, half: bool = False) -> float:
-        """Only L0 is asked for."""
-        return 0.0
+        """L0, and explained variance at half the steps."""
+        if name == "l0":
+            return self.hand.l0.get(self.name, 8.0)
+        given = self.hand.evs.get(self.name, 0.9)
+        return self.hand.half_evs.get(self.name, given) if half else given
 
     @property
     def matched(self) -> dict[str, bool]:

@@ -37,7 +37,7 @@ WIDE = SurveyArm(name="wide", sae=TOPK.model_copy(update={"d_sae": 14}), l0=2)
 MISSING = "sae_lens is not installed (pip install sae-lens)"
 SAID = f"planted saelens: not run: {MISSING}"
 # What these had before an arm could be trained by anything else than husai.
-ARCHITECTURES, PHASE4A = "5dfe69558d45acf3", "c2e8e2a5c5143d89"
+ARCHITECTURES, PHASE4A = "104221d22110e699", "a3e5df6bd4399346"
 Here = Callable[[str], None]
 
 

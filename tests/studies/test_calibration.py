@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 
 from husai.activations.source import FolderSource, PlantedSource, SurrogateSource
@@ -55,6 +57,8 @@ def test_twins_have_the_winners_number_and_another_far_from_it() -> None:
         ({"k": (2, 2, 4)}, "k must rise"),
         ({"reference_k": 3}, "reference_k = 3 is not among k"),
         ({"seeds": 200}, "less than 100"),
+        ({"seeds": 4}, "greater than or equal to 5"),
+        ({"k": (0, 4)}, "greater than or equal to 1"),
     ],
 )
 def test_what_is_declared_wrongly_is_refused(change: dict[str, object], words: str) -> None:
@@ -84,7 +88,9 @@ def test_a_calibration_to_its_end(tmp_path, in_process, monkeypatch) -> None:
     names = [s["setting"] for s in record.facts["settings"]]
     assert names == ["search", "confirm", *(f"twin-{k}" for k in declared.twins(winner))]
     criteria = {c["criterion"]: c["holds"] for c in found["criteria"]}
-    assert set(criteria) == {"confirmation", "projections", *(f"twin {k}" for k in declared.twins(winner))}
+    reference = {"reference"} if winner != declared.reference else set()
+    twins = {f"twin {k}" for k in declared.twins(winner)}
+    assert set(criteria) == {"confirmation", "projections", *reference, *twins}
     assert (found["recommended"] == winner) == all(criteria.values())
     assert record.config["calibration"] == declared.plain()
     assert record.select("mcc_to_truth", setting=f"twin-{winner}"), "the truth of a twin is known"
@@ -103,6 +109,9 @@ def test_on_a_users_own_folder_or_file(tmp_path, in_process) -> None:
         CalibrationRun(declared, tmp_path / "results").start()
     allowed = declared.override(["source.synthetic_kinds=[planted]"])
     assert all("sparse" in text for text in CalibrationRun(allowed, tmp_path / "results").warnings())
+    moved = shutil.copytree(folder, tmp_path / "moved")
+    same = calibration_on(moved, None, None, "4,1,2", 0.3, ["sae.d_sae=16", "seeds=5"])
+    assert CalibrationRun(same, tmp_path).id == CalibrationRun(declared, tmp_path).id, "a place is no part of an id"
     with pytest.raises(UserError, match="--k four: write whole numbers"):
         calibration_on(folder, None, None, "four", 0.3, [])
     with pytest.raises(UserError, match="does not exist"):

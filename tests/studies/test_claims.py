@@ -7,13 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from claims_by_hand import Hand, passes_alone_only, survey, topk_arms
-from husai.saes.config import JumpReluConfig, TopKConfig
+from husai.saes.config import AlignedConfig, HierarchicalTopKConfig, JumpReluConfig, TopKConfig
 from husai.statistics.tests import t_p_value
-from husai.studies.claim import DifferenceClaim, PeakClaim, differing, near_and_far
+from husai.studies.claim import DifferenceClaim, PeakClaim, differing, near_and_far, no_peak
 from husai.studies.claim_evidence import Weighed
 from husai.studies.claim_words import claim_facts, claim_measurements, title, words
 from husai.studies.survey import SurveyArm
-from husai.training.coupling.config import JointConfig
+from husai.training.coupling.config import AlignmentConfig, JointConfig
 
 FLAT = {(arm, source): 0.4 for arm in ("k2", "k4", "k8") for source in ("target", "gaussian")}
 K2_OVER_K8 = DifferenceClaim(name="c", setting="here", a="k2", b="k8", factors=("k",))
@@ -79,6 +79,35 @@ def test_explained_variance_is_asked_for_beside_stability(asked, ev, state) -> N
         assert m.value == pytest.approx(ev - 0.9)
 
 
+def test_architectures_are_compared_at_one_l0() -> None:
+    arms = (SurveyArm(name="a", sae=JumpReluConfig(d_sae=64)), SurveyArm(name="b", sae=TopKConfig(d_sae=64, k=8)))
+    claim = DifferenceClaim(name="c", setting="here", a="a", b="b", factors=("kind",))
+    means = {(arm, source): 0.4 for arm in ("a", "b") for source in ("target", "gaussian")} | {("a", "target"): 0.7}
+    declared = survey((claim,), arms)
+    assert Hand(means).judge(declared)[0].state == "supported"
+    (found,) = Hand(means, l0={"a": 9.0}).judge(declared)
+    assert found.state == "no verdict" and "different L0 on target: a 9, b 8" in words(found)
+
+
+def test_a_demand_on_explained_variance_that_cannot_be_answered_leaves_no_verdict() -> None:
+    claim = K2_OVER_K8.model_copy(update={"quality": "not lower"})
+    found = judged(Hand(FLAT | {("k2", "target"): 0.7}, evs={"k2": float("nan")}), claim)
+    assert found.state == "no verdict" and "explained variance is missing" in words(found)
+
+
+def test_half_the_steps_must_leave_explained_variance_on_its_side() -> None:
+    claim = K2_OVER_K8.model_copy(update={"quality": "not lower"})
+    hand = Hand(FLAT | {("k2", "target"): 0.7}, half_evs={"k2": 0.885})
+    assert "explained variance is on the other side" in words(judged(hand, claim))
+    assert judged(hand).state == "supported", "where it is not asked for"
+
+
+def test_what_controls_say_is_kept_apart_from_explained_variance() -> None:
+    claim = K2_OVER_K8.model_copy(update={"quality": "not lower"})
+    found = judged(Hand(FLAT | {("k2", "target"): 0.7}, evs={"k2": 0.5}), claim)
+    assert (found.state, found.beyond_state, found.raw_state) == ("not supported", "supported", "supported")
+
+
 REASONS = {
     "undertrained": {"early": ("k8",)},
     "collapsed": {"collapsed": ("k2",)},
@@ -119,15 +148,21 @@ def test_a_peak_is_where_every_other_arm_is_lower_beyond_controls() -> None:
     assert found.state == "supported" and found.at == 4.0
     assert {(e.a, e.b) for e in found.elements} == {(("k4",), "k2"), (("k4",), "k8")}
     assert judged(Hand(high | {("k8", "target"): 0.6}), claim).state == "not supported"
-    assert judged(Hand(high, effective_rank=8.5), claim).state == "not supported", "the peak is elsewhere"
+    aside = judged(Hand(high, effective_rank=8.5), claim)
+    assert aside.state == "no verdict" and "no arm lies above" in words(aside), "a rise is no peak"
+    assert aside.raw_state == "no verdict" and not aside.elements
+    one_side = claim.model_copy(update={"arms": ("k4", "k8"), "name": "near"})
+    assert judged(Hand(high, effective_rank=5.7), one_side).state == "no verdict", "all of them are near"
     assert judged(Hand(high | {("k4", "gaussian"): 0.6}), claim).state == "not supported", "and so is the control's"
 
 
-def test_near_is_within_the_factor_or_else_the_nearest() -> None:
+def test_a_peak_takes_arms_that_match_and_others_on_both_sides() -> None:
     claim = PeakClaim(name="peak", setting="here", arms=("a", "b"), field="k", factors=("k",), within=1.5)
-    values = {"a": 4.0, "b": 6.0, "c": 8.0}
-    assert near_and_far(claim, values, 5.0) == (["a", "b"], ["c"])
-    assert near_and_far(claim, values, 50.0) == (["c"], ["a", "b"])
+    values = {"a": 2.0, "b": 6.0, "c": 8.0}
+    assert near_and_far(claim, values, 5.0) == (["b"], ["a", "c"]) and no_peak(claim, values, 5.0) == ""
+    assert no_peak(claim, values, 50.0) == "no arm has a k within a factor of 1.5 of the effective rank 50"
+    assert no_peak(claim, values, 7.0) == "no arm lies above the effective rank 7 and off it"
+    assert no_peak(claim, values, 1.5) == "no arm lies below the effective rank 1.5 and off it"
 
 
 def test_the_weighed_mean_of_several_arms_is_the_mean_of_their_numbers() -> None:
@@ -171,6 +206,14 @@ def test_differing_counts_what_two_architectures_share_and_not_what_sets_a_reque
     assert differing(topk, SurveyArm(name="b", sae=JumpReluConfig(d_sae=32), l0=8)) == {"kind", "d_sae"}
     assert differing(topk, SurveyArm(name="b", sae=TopKConfig(d_sae=64, k=9), l0=8)) == set()
     assert differing(topk, SurveyArm(name="b", sae=TopKConfig(d_sae=64, k=9), l0=6)) == {"l0"}
+    levels = [
+        SurveyArm(name="a", sae=HierarchicalTopKConfig(d_sae=64, k=16, levels=of), l0=16) for of in ((1, 2), (8,))
+    ]
+    assert differing(*levels) == {"levels"}, "only what sets the L0 follows from it"
+    both = AlignedConfig(d_sae=64, k=4), AlignmentConfig()
+    assert differing(SurveyArm(name="a", sae=both[0], coupling=both[1]), SurveyArm(name="b", sae=topk.sae)) == {
+        "kind", "coupling",
+    }  # fmt: skip
     plain, coupled = (SurveyArm(name="a", sae=topk.sae, coupling=c) for c in (None, JointConfig()))
     assert differing(plain, coupled) == {"coupling"}
 

@@ -10,6 +10,7 @@ from husai.activations.source import PlantedSource
 from husai.errors import UserError
 from husai.recipes import made
 from husai.saes.config import TopKConfig
+from husai.statistics.estimate import estimate
 from husai.store.record import Interval, Measurement
 from husai.studies.claim import DifferenceClaim
 from husai.studies.programme import Hypothesis, Programme
@@ -25,11 +26,21 @@ from husai.training.config import TrainingConfig
 YES, NO, OPEN, NONE = "supported", "not supported", "undecided", "no verdict"
 
 
-def claim(state: str, alone: str = YES) -> dict[str, Any]:
+def claim(state: str, alone: str = YES, beyond: str = "") -> dict[str, Any]:
     return {
         "study": "s", "claim": "c", "title": "a is more stable", "state": state, "words": f"{state}: D = .1",
-        "without_controls": alone, "family": "f", "open_together": 2,
+        "without_controls": alone, "beyond_controls": beyond or state, "family": "f", "open_together": 2,
+        "margin": 0.05,
+        "elements": [{"raw": estimated(RAW[alone]), "over": {"gaussian": estimated(OVER[beyond or state])}}],
     }  # fmt: skip
+
+
+RAW = {YES: 0.3, NO: 0.0, OPEN: 0.06}
+OVER = {YES: 0.3, NO: 0.0, OPEN: 0.06, NONE: 0.0}
+
+
+def estimated(value: float) -> dict[str, Any]:
+    return estimate(value, 0.01, 4, level=0.95, method="jackknife", n=5, unit="seeds").plain()
 
 
 def rule(name: str, *claims: dict[str, Any]) -> str:
@@ -63,12 +74,22 @@ def test_a_conclusion_is_overturned_where_the_controls_take_back_what_the_number
     assert rule("overturned", claim(NO, NO)) == OPEN, "there was nothing to take back"
     assert rule("overturned", claim(NONE, YES)) == OPEN, "without a verdict nothing is overturned"
     assert rule("overturned", claim(OPEN, YES), claim(YES, YES)) == OPEN
+    assert rule("overturned", claim(NONE, YES), claim(YES, YES)) == OPEN, "one of them has no verdict"
+    assert rule("overturned", claim(NO, YES, beyond=YES)) == NO, "explained variance is no control"
+
+
+def test_over_many_claims_a_lucky_one_overturns_nothing() -> None:
+    """Below the margin at 95 %, and no longer so as one of thirty."""
+    lucky = claim(NO, YES)
+    lucky["elements"][0]["over"]["gaussian"] = estimated(0.019)
+    assert rule("overturned", lucky) == YES
+    assert rule("overturned", lucky, *[claim(OPEN, NO) for _ in range(29)]) == OPEN
 
 
 def test_the_words_name_what_decided() -> None:
     hypothesis = Hypothesis(name="H1", title="t", text="x", rule="any", claims=("s/c",), not_run=("causal checks",))
     facts = hypothesis_facts(hypothesis, [claim(YES), claim(NO) | {"claim": "other"}])
-    assert facts["words"] == "supported: s: a is more stable (supported: D = .1)"
+    assert facts["words"] == "as far as it was run, supported: s: a is more stable (supported: D = .1)"
     assert [c["deciding"] for c in facts["claims"]] == [True] and facts["not_run"] == ["causal checks"]
     open_ = hypothesis_facts(hypothesis, [claim(NONE)])
     assert open_["words"] == "undecided: of 1 claim 1 without a verdict"
@@ -108,7 +129,7 @@ def small(name: str, *claims: DifferenceClaim) -> Survey:
 
 
 def test_a_programme_to_its_end_and_again(tmp_path, in_process) -> None:
-    difference = DifferenceClaim(name="d", setting="planted", a="k1", b="k3", factors=("k",))
+    difference = DifferenceClaim(name="d", setting="planted", a="k1", b="k3", factors=("k",), family="f")
     programme = Programme(
         name="small", question="?", studies=(small("one", difference), small("two")),
         hypotheses=(
@@ -137,6 +158,12 @@ def test_what_no_study_can_decide_is_refused() -> None:
         Programme(
             name="small", question="?", studies=(small("one"),),
             hypotheses=(Hypothesis(name="H1", title="t", text="x", rule="all", claims=("one/e",)),),
+        )  # fmt: skip
+    alone = DifferenceClaim(name="d", setting="planted", a="k1", b="k3", factors=("k",))
+    with pytest.raises(ValueError, match="H1: rule any takes all claims of one family"):
+        Programme(
+            name="small", question="?", studies=(small("one", alone),),
+            hypotheses=(Hypothesis(name="H1", title="t", text="x", rule="any", claims=("one/d",)),),
         )  # fmt: skip
     with pytest.raises(ValueError, match="two studies are called one"):
         Programme(name="small", question="?", studies=(small("one"), small("one")))

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from claims_by_hand import Hand, passes_alone_only, survey, topk_arms
 from husai.activations.source import PlantedSource
+from husai.recipes import made
 from husai.saes.config import TopKConfig
 from husai.studies.calibration import Calibration
 from husai.studies.claim import DifferenceClaim
 from husai.studies.study import Controls
-from husai.studies.survey_plan import seeds_of, sources_of
+from husai.studies.survey_plan import first_budgets, seeds_of, sources_of, survey_plan
 from husai.tasks.planted import PlantedConfig
 
 KS = tuple(range(1, 17))
@@ -47,5 +48,10 @@ def test_what_a_search_selects_is_confirmed_on_fresh_seeds() -> None:
     search, confirmed = declared.search(), declared.confirmation(4, 200)
     for name in sources_of(search):
         assert not set(seeds_of(search, name)) & set(seeds_of(confirmed, name))
+    grokked = made("calibrate")
+    assert isinstance(grokked, Calibration)
+    plans = [grokked.survey((one,)) for one in (grokked.search(), grokked.confirmation(4, 1250))]
+    ids = [{node.id for node in survey_plan(one, first_budgets(one)).stacks.values()} for one in plans]
+    assert len(ids[0]) > len(ids[1]) > 0 and not ids[0] & ids[1], "neither SAEs nor controls are used twice"
     assert {arm.sae.k for arm in confirmed.arms if isinstance(arm.sae, TopKConfig)} == {4, 32}
     assert confirmed.same_steps, "winner and reference are trained alike"

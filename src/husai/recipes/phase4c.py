@@ -9,7 +9,7 @@ from husai.saes.config import TopKConfig
 from husai.studies.claim import AnyClaim, DifferenceClaim, PeakClaim
 from husai.studies.survey import Setting, Survey, SurveyArm
 
-KS = {"full": (4, 8, 16, 24, 32, 48, 64), "quick": (4, 16, 32)}
+KS = {"full": (4, 8, 16, 24, 32, 48, 64, 96), "quick": (4, 32, 96)}
 WIDTHS = {"full": (16, 32, 64, 80, 128, 256, 512, 1024), "quick": (16, 64, 128)}
 NORMS = ("unit", "free", "projected")
 D_SAE, K, NORM_K = 128, 32, 16

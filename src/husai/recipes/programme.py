@@ -35,7 +35,7 @@ def hypotheses(scale: Scale) -> tuple[Hypothesis, ...]:
         ),
         Hypothesis(
             name="H3", title="Architecture effect", rule="any",
-            text="Newer architectures move the front of stability and reconstruction against TopK.",
+            text="Newer architectures move the front against TopK, or a JSAE against the same without its Jacobian.",
             claims=claims(variants, "architecture"),
         ),
         Hypothesis(

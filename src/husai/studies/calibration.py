@@ -12,13 +12,14 @@ the winner
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from husai.activations.source import CapturedSource, Source, SurrogateSource
 from husai.config import Config
 from husai.saes.config import TopKConfig
+from husai.statistics.estimate import MIN_UNITS
 from husai.studies.claim import DifferenceClaim
 from husai.studies.study import Controls
 from husai.studies.survey import Setting, Survey, SurveyArm
@@ -37,12 +38,12 @@ class Calibration(Config):
     question: str = "Which k has features that come back beyond trained controls, and is it the k of the data?"
     source: Source = CapturedSource()
     sae: TopKConfig = TopKConfig()
-    k: tuple[int, ...] = Field(default=(4, 8, 16, 32), min_length=2)
+    k: tuple[Annotated[int, Field(ge=1)], ...] = Field(default=(4, 8, 16, 32), min_length=2)
     reference_k: int | None = Field(default=None, description="null: the largest of k")
     ev_floor: float = Field(default=0.2, ge=0, lt=1, description="least explained variance")
     training: TrainingConfig = TrainingConfig(decay=0.5)
     max_steps: int = Field(default=5000, ge=2)
-    seeds: int = Field(default=5, ge=2, lt=FRESH)
+    seeds: int = Field(default=5, ge=MIN_UNITS, lt=FRESH)
     controls: Controls = Controls()
     margin: float = Field(default=0.05, gt=0, lt=1)
     root_seed: int = Field(default=0, ge=0)
@@ -71,11 +72,11 @@ class Calibration(Config):
         return self._setting(SEARCH, "every k", self.source, self.k, projections=True)
 
     def confirmation(self, winner: int, steps: int) -> Setting:
-        """Winner and reference on fresh seeds, beginning at the winner's budget and trained for the same steps."""
+        """Winner and reference on fresh seeds, against fresh controls, for equal steps from the winner's budget on."""
         both = tuple(dict.fromkeys((winner, self.reference)))
         setting = self._setting(CONFIRM, "the winner on fresh seeds", self.source, both, same_steps=True)
         training = self.training.model_copy(update={"steps": steps})
-        return setting.model_copy(update={"first_seed": FRESH, "training": training})
+        return setting.model_copy(update={"first_seed": FRESH, "draw": 1, "training": training})
 
     def twin(self, known: int) -> Setting:
         """Every k on a planted twin of the data in which `known` features are active."""

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from husai.statistics.convergence import Convergence
-from husai.statistics.decision import call
-from husai.statistics.estimate import at_level, show
+from husai.statistics.estimate import show
+from husai.statistics.intervals import unit_mean
 from husai.studies.calibration import CONFIRM, SEARCH, TWIN, WITHIN, Calibration, arm_name
 from husai.studies.nodes.projection import SCORE
 from husai.studies.survey_evidence import ArmEvidence
@@ -52,14 +52,13 @@ def search(declared: Calibration, setting: str, evidence: Evidence, trained: Tra
     found = [_candidate(declared, setting, k, evidence, trained) for k in declared.k]
     able = [c for c in found if not c.why_not and c.bound is not None]
     winner = max(able, key=lambda c: c.bound or 0.0).k if able else None
-    return Search(setting, tuple(found), winner, _projected(declared, setting, evidence))
+    return Search(setting, tuple(found), winner, _projected(declared, setting, evidence, trained))
 
 
 def _candidate(declared: Calibration, setting: str, k: int, evidence: Evidence, trained: Trained) -> Candidate:
     key = (setting, arm_name(k))
     arm, checks = evidence[key], trained[key]
-    least = arm.least_excess()
-    bound = None if least is None else at_level(least, 0.95).low
+    bound = arm.least_bound()
     each = arm.by_seed("explained_variance")
     known = [v for v in each if v is not None]
     ev = float(np.mean(known)) if known and len(known) == len(each) else None
@@ -75,10 +74,17 @@ def _why_not(declared: Calibration, bound: float | None, ev: float | None, check
     return "" if bound is not None else "its excess has no interval"
 
 
-def _projected(declared: Calibration, setting: str, evidence: Evidence) -> int | None:
-    scores = {k: _score(evidence[setting, arm_name(k)]) for k in declared.k}
-    known = {k: score for k, score in scores.items() if score is not None}
-    return elbow(known) if len(known) == len(scores) else None
+def _projected(declared: Calibration, setting: str, evidence: Evidence, trained: Trained) -> int | None:
+    """Where decoder projections have fallen; None where they do not surely fall, or an arm has not converged."""
+    arms = {k: evidence[setting, arm_name(k)] for k in declared.k}
+    if not all(c.converged for k in declared.k for c in trained[setting, arm_name(k)].values()):
+        return None
+    scores = {k: np.abs(values) for k, arm in arms.items() if (values := _scores(arm)) is not None}
+    if len(scores) < len(arms):
+        return None
+    first, lowest = scores[declared.k[0]], min(scores.values(), key=lambda values: float(values.mean()))
+    low = unit_mean(first - lowest, unit="seeds").low
+    return elbow({k: float(v.mean()) for k, v in scores.items()}) if low is not None and low > 0 else None
 
 
 def elbow(scores: Mapping[int, float]) -> int:
@@ -92,10 +98,13 @@ def elbow(scores: Mapping[int, float]) -> int:
     return next(k for k, size in sizes.items() if size <= first - FALLEN * (first - lowest))
 
 
-def _score(arm: ArmEvidence) -> float | None:
-    """Mean over seeds."""
+def _scores(arm: ArmEvidence) -> np.ndarray | None:
+    """Of each seed."""
     node = arm.plan.projections.get((arm.setting.name, arm.arm.name))
-    return None if node is None or node.id not in arm.records else arm.records[node.id].get(SCORE).value
+    if node is None or node.id not in arm.records:
+        return None
+    found = [m.value for m in arm.records[node.id].measurements if m.name == SCORE and "seed" in m.scope]
+    return np.array(found, dtype=np.float64)
 
 
 def within(a: float, b: float) -> bool:
@@ -113,6 +122,7 @@ def recommendation(
     twins = [search(declared, f"{TWIN}-{known}", evidence, trained) for known in declared.twins(first.winner)]
     criteria = [
         _confirmed(declared, first.winner, evidence, trained),
+        *_not_worse(claims),
         _agree(first),
         *(_found(known, twin) for known, twin in zip(declared.twins(first.winner), twins, strict=True)),
     ]
@@ -148,23 +158,44 @@ def _no_winner(declared: Calibration, first: Search) -> dict[str, Any]:
 
 
 def _confirmed(declared: Calibration, winner: int, evidence: Evidence, trained: Trained) -> dict[str, Any]:
-    """On fresh seeds the winner itself is beyond every control by the margin."""
+    """On fresh seeds the winner is beyond every control by the margin, and above the floor."""
     key = (CONFIRM, arm_name(winner))
-    least, early = evidence[key].least_excess(), [g for g, c in trained[key].items() if not c.converged]
-    said = "too few units" if least is None else call(least, declared.margin)[0]
-    value = "" if least is None else f", least excess {least.words()}"
-    words = (
-        f"on fresh seeds k = {winner} is {'' if said == 'beyond' else 'not shown to be '}beyond every control{value}"
+    arm, early = evidence[key], [g for g, c in trained[key].items() if not c.converged]
+    beyond = arm.says(declared.margin) == "beyond"
+    values, _ = arm.by_unit("explained_variance")
+    ev = None if values is None else float(np.mean(values))
+    floor = ev is not None and ev >= declared.ev_floor
+    each = "; ".join(
+        f"over {name} {'nothing to compare' if excess is None else excess.words()}"
+        for name, excess in ((name, arm.excess(name)) for name in arm.controls)
     )
-    if early:
-        words += f", undertrained on {', '.join(early)}"
-    return {"criterion": "confirmation", "holds": said == "beyond" and not early, "words": words}
+    shown = "" if beyond else "not shown to be "
+    words = f"on fresh seeds k = {winner} is {shown}beyond every control (excess {each})"
+    words += "" if floor else f", its explained variance {'missing' if ev is None else show(ev)} is below the floor"
+    words += f", undertrained on {', '.join(early)}" if early else ""
+    return {"criterion": "confirmation", "holds": beyond and floor and not early, "words": words}
+
+
+def _not_worse(claims: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """On the same fresh seeds the reference is not surely more stable than the winner; nothing to ask of itself."""
+    found = []
+    for claim in claims:
+        raws = [element["raw"] for element in claim["elements"] if element["raw"]]
+        worse = any(raw["high"] is not None and raw["high"] < 0 for raw in raws)
+        said = "the reference is surely more stable" if worse else "the reference is not surely more stable"
+        found.append(
+            {"criterion": "reference", "holds": not worse and bool(raws), "words": f"{said} ({claim['words']})"}
+        )
+    return found
 
 
 def _agree(first: Search) -> dict[str, Any]:
     winner, at = first.winner, first.projected
     if at is None or winner is None:
-        return {"criterion": "projections", "holds": False, "words": "decoder projections were not measured"}
+        words = (
+            "decoder projections do not surely fall from the smallest k, or some k has not converged: add a smaller one"
+        )
+        return {"criterion": "projections", "holds": False, "words": words}
     holds = within(at, winner)
     words = f"decoder projections have fallen at k = {at}, {'as' if holds else 'not as'} the search (k = {winner})"
     return {"criterion": "projections", "holds": holds, "words": words}
@@ -172,8 +203,8 @@ def _agree(first: Search) -> dict[str, Any]:
 
 def _found(known: int, twin: Search) -> dict[str, Any]:
     """On a twin with a known number the whole procedure finds it: winner and projections."""
-    got = twin.winner
-    holds = got is not None and within(got, known)
-    said = "nothing" if got is None else f"k = {got}"
-    words = f"on a planted twin with {known} active features the search finds {said}"
+    got = (twin.winner, twin.projected)
+    holds = all(k is not None and within(k, known) for k in got)
+    search, projected = ("nothing" if k is None else f"k = {k}" for k in got)
+    words = f"on a planted twin with {known} active features the search finds {search}, projections {projected}"
     return {"criterion": f"twin {known}", "holds": holds, "words": words}

@@ -14,7 +14,7 @@ from husai.studies.survey_evidence import ArmEvidence
 from husai.studies.survey_plan import SurveyPlan, first_budgets, survey_plan
 from husai.studies.survey_preflight import check_survey
 from husai.studies.survey_run import converge, ended
-from husai.studies.undertaking import Ended, Undertaking
+from husai.studies.undertaking import Ended, Undertaking, without_places
 
 
 @dataclass
@@ -26,7 +26,9 @@ class CalibrationRun(Undertaking[Calibration]):
     def identity(self) -> tuple[dict[str, Any], set[str]]:
         """The declaration, and the nodes of the search at the first budgets."""
         first = self.declared.survey((self.declared.search(),))
-        return self.declared.plain(), {node.id for node in survey_plan(first, first_budgets(first)).nodes}
+        return without_places(self.declared.plain()), {
+            node.id for node in survey_plan(first, first_budgets(first)).nodes
+        }
 
     def warnings(self) -> list[str]:
         """What `check_survey` says of the search."""

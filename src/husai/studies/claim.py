@@ -12,12 +12,11 @@ from typing import Annotated, Any, Literal, Protocol
 from pydantic import Field
 
 from husai.config import Config
-from husai.errors import UserError
 from husai.saes.config import AnySAEConfig
 from husai.training.coupling.config import AnyCoupling
 
 NAME = r"^[A-Za-z0-9.-]+$"
-SET_BY_L0 = ("k", "l1", "l0_target", "target", "levels")  # fields that follow from a requested L0
+KNOBS = {"relu_l1": "l1", "gated": "l1", "jumprelu": "l0_target", "gba": "target"}  # what an L0 sets; of others, k
 EV_MARGIN = 0.01  # of explained variance: less than this counts as no loss; what convergence allows, too
 
 
@@ -47,8 +46,8 @@ class DifferenceClaim(Config):
 class PeakClaim(Config):
     """*Is stability highest where `field` matches the effective rank of the activations?*
 
-    Arms whose `field` lies within a factor `within` of the effective rank are near (the nearest one where none does);
-    the mean of their stabilities must lie above that of every other arm, beyond every trained control.
+    Arms whose `field` lies within a factor `within` of the effective rank are near; the mean of their stabilities must
+    lie above that of every other arm, beyond every trained control. Others must lie below and above it.
     """
 
     kind: Literal["peak"] = "peak"
@@ -84,12 +83,12 @@ def differing(a: Declared, b: Declared) -> set[str]:
 
 
 def _fields(arm: Declared) -> dict[str, Any]:
-    found: dict[str, Any] = arm.sae.plain() | {"l0": arm.l0}
     coupling: AnyCoupling | None = getattr(arm, "coupling", None)
-    if coupling is not None:
-        found["coupling"] = coupling.plain()
+    found: dict[str, Any] = arm.sae.plain() | {"l0": arm.l0, "coupling": None if coupling is None else coupling.plain()}
     found["trained_by"] = getattr(arm, "trained_by", "husai")
-    return {name: value for name, value in found.items() if arm.l0 is None or name not in SET_BY_L0}
+    if arm.l0 is not None:
+        found.pop(KNOBS.get(arm.sae.kind, "k"), None)
+    return found
 
 
 def check_claims(claims: Iterable[AnyClaim], settings: dict[str, dict[str, Declared]]) -> None:
@@ -109,6 +108,9 @@ def check_claims(claims: Iterable[AnyClaim], settings: dict[str, dict[str, Decla
         if missing := [name for name in claim.arms if name not in arms]:
             raise ValueError(f"claim {claim.name}: setting {claim.setting} has no arm {missing[0]}")
         _check_factors(claim, [arms[name] for name in claim.arms])
+        if isinstance(claim, PeakClaim):
+            for name in claim.arms:
+                value_of(claim, arms[name])
 
 
 def _check_factors(claim: AnyClaim, arms: list[Declared]) -> None:
@@ -122,21 +124,29 @@ def _check_factors(claim: AnyClaim, arms: list[Declared]) -> None:
 
 
 def value_of(claim: PeakClaim, arm: Declared) -> float:
-    """What a peak claim sorts an arm by.
+    """What a peak claim sorts an arm by; a requested L0 stands for k.
 
     Raises:
-        UserError: an architecture without that field.
+        ValueError: an architecture without that field.
     """
-    value = getattr(arm.sae, claim.field, None)
+    value = arm.l0 if claim.field == "k" and arm.l0 is not None else getattr(arm.sae, claim.field, None)
     if value is None:
-        raise UserError(f"claim {claim.name}: arm {arm.name} ({arm.sae.kind}) has no {claim.field}")
+        raise ValueError(f"claim {claim.name}: arm {arm.name} ({arm.sae.kind}) has no {claim.field}")
     return float(value)
 
 
 def near_and_far(claim: PeakClaim, values: dict[str, float], at: float) -> tuple[list[str], list[str]]:
     """Arms whose value matches `at`, and the others."""
-    off = {name: max(value / at, at / value) for name, value in values.items()}
-    near = [name for name, factor in off.items() if factor <= claim.within]
-    if not near:
-        near = [min(off, key=lambda name: off[name])]
+    near = [name for name, value in values.items() if max(value / at, at / value) <= claim.within]
     return near, [name for name in values if name not in near]
+
+
+def no_peak(claim: PeakClaim, values: dict[str, float], at: float) -> str:
+    """Why these arms cannot show a peak, in words: none matches, or all others lie on one side."""
+    near, far = near_and_far(claim, values, at)
+    if not near:
+        return f"no arm has a {claim.field} within a factor of {claim.within:g} of the effective rank {at:.4g}"
+    sides = {values[name] > at for name in far}
+    if sides != {True, False}:
+        return f"no arm lies {'above' if True not in sides else 'below'} the effective rank {at:.4g} and off it"
+    return ""

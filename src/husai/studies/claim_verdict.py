@@ -13,22 +13,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from husai.errors import UserError
 from husai.statistics.convergence import Convergence
-from husai.statistics.decision import Call, Sanity, call
+from husai.statistics.decision import Call, call
 from husai.statistics.estimate import Estimate, at_level
 from husai.statistics.multiple import holm
-from husai.statistics.preconditions import Reason, check
+from husai.statistics.preconditions import Reason
 from husai.statistics.tests import t_p_value
-from husai.studies.claim import AnyClaim, DifferenceClaim, near_and_far, value_of
+from husai.studies.claim import AnyClaim, DifferenceClaim, near_and_far, no_peak, value_of
 from husai.studies.claim_evidence import Weighed
+from husai.studies.claim_reasons import reasons
 from husai.studies.plan import TARGET
 from husai.studies.survey import Setting
-from husai.studies.survey_evidence import NOTHING, ArmEvidence
+from husai.studies.survey_evidence import ArmEvidence
 from husai.studies.survey_plan import SurveyPlan
 
 State = Literal["supported", "not supported", "undecided", "no verdict", "not run"]
 Quality = Literal["holds", "fails", "undecided"]
+QUALITIES: dict[Quality, State] = {"holds": "supported", "fails": "not supported", "undecided": "undecided"}
 
 
 @dataclass(frozen=True)
@@ -72,22 +73,27 @@ class Judged:
 
     @property
     def state(self) -> State:
-        """All elements, and the explained variance where the claim asks for it."""
+        """Beyond every control, and the explained variance where the claim asks for it."""
+        said = self.beyond_state
+        if self.quality is None or self.reasons:
+            return said
+        both = {said, QUALITIES[self.quality[0]]}
+        return "not supported" if "not supported" in both else "supported" if both == {"supported"} else "undecided"
+
+    @property
+    def beyond_state(self) -> State:
+        """The elements alone: beyond every control or not, whatever the claim asks of explained variance."""
         if self.reasons:
-            return "no verdict" if self.elements else "not run"
-        said: list[str] = [e.state for e in self.elements]
-        if self.quality is not None:
-            said.append({"holds": "supported", "fails": "not supported"}.get(self.quality[0], "undecided"))
-        if "not supported" in said:
-            return "not supported"
-        return "supported" if set(said) == {"supported"} else "undecided"
+            return "not run" if self.reasons[0].code == "not run" else "no verdict"
+        said = {e.state for e in self.elements}
+        return "not supported" if "not supported" in said else "supported" if said == {"supported"} else "undecided"
 
     @property
     def raw_state(self) -> State:
         """What the stabilities alone would say, without any control: a conclusion that the controls may overturn."""
         said = [e.raw[0] if e.raw else "too few units" for e in self.elements]
         if not said:
-            return "not run"
+            return "not run" if self.reasons and self.reasons[0].code == "not run" else "no verdict"
         if "too few units" in said:
             return "no verdict"
         if all(c == "beyond" for c in said):
@@ -119,8 +125,8 @@ def judge_claims(
     for claim in claims:
         size = sum(other.family == claim.family for other in claims) if claim.family else 1
         if missing := [plan.not_run[key] for name in claim.arms if (key := (claim.setting, name)) in plan.not_run]:
-            reasons = tuple(Reason("not run", text) for text in missing)
-            found.append(Judged(claim, plan.survey.margin, size, (), None, reasons, {}))
+            why_not = tuple(Reason("not run", text) for text in missing)
+            found.append(Judged(claim, plan.survey.margin, size, (), None, why_not, {}))
             continue
         arms = {name: evidence[claim.setting, name] for name in claim.arms}
         checks = {name: trained[claim.setting, name] for name in claim.arms}
@@ -136,37 +142,36 @@ def _judge(
     trained: Mapping[str, Mapping[str, Convergence]],
 ) -> Judged:
     margin, setting = plan.survey.margin, next(s for s in plan.survey.settings if s.name == claim.setting)
-    at, pairs = _differences(claim, setting, arms)
+    at, pairs, why_not = _differences(claim, setting, arms)
     elements = [_element(Weighed(arms, weights), a, b, margin, size) for a, b, weights in pairs]
-    quality = _quality(claim, elements[0].weighed, size)
+    quality = _quality(claim, elements[0].weighed, size) if elements else None
     budgets = {name: plan.budgets[claim.setting, name] for name in claim.arms}
-    reasons = _reasons(plan, claim, elements, arms, trained, margin, size)
-    return Judged(claim, margin, size, tuple(elements), quality, tuple(reasons), budgets, at)
+    found = [*why_not, *reasons(plan, claim, [e.weighed for e in elements], arms, trained)]
+    if not found and _half(elements, margin, size) != [e.state for e in elements]:
+        found.append(Reason("undertrained", "half the steps give another verdict"))
+    return Judged(claim, margin, size, tuple(elements), quality, tuple(dict.fromkeys(found)), budgets, at)
 
 
 def _differences(
     claim: AnyClaim, setting: Setting, arms: Mapping[str, ArmEvidence]
-) -> tuple[float | None, list[tuple[tuple[str, ...], str, dict[str, float]]]]:
-    """Arms a, arm b and their weights; for a peak also the effective rank."""
+) -> tuple[float | None, list[tuple[tuple[str, ...], str, dict[str, float]]], list[Reason]]:
+    """Arms a, arm b and their weights; for a peak also the effective rank, or why these arms can show none."""
     if isinstance(claim, DifferenceClaim):
-        return None, [((claim.a,), claim.b, {claim.a: 1.0, claim.b: -1.0})]
+        return None, [((claim.a,), claim.b, {claim.a: 1.0, claim.b: -1.0})], []
     at = effective_rank(next(iter(arms.values())))
+    if at is None:
+        return None, [], [Reason("unmatched", "the effective rank is missing: the activations are too wide for one")]
     values = {arm.name: value_of(claim, arm) for arm in setting.arms if arm.name in claim.arms}
+    if why_not := no_peak(claim, values, at):
+        return at, [], [Reason("unmatched", why_not)]
     near, far = near_and_far(claim, values, at)
     share = dict.fromkeys(near, 1 / len(near))
-    return at, [(tuple(near), name, share | {name: -1.0}) for name in far]
+    return at, [(tuple(near), name, share | {name: -1.0}) for name in far], []
 
 
-def effective_rank(arm: ArmEvidence) -> float:
-    """Of the activations that the arms of a setting read.
-
-    Raises:
-        UserError: it was not measured: the activations are too wide for a covariance.
-    """
-    value = arm.records[arm.plan.activations[arm.setting.name, TARGET].id].get("effective_rank").value
-    if value is None:
-        raise UserError(f"{arm.setting.name}: the effective rank of its activations is missing: take the claim out")
-    return value
+def effective_rank(arm: ArmEvidence) -> float | None:
+    """Of the activations that the arms of a setting read; None where it was not measured."""
+    return arm.records[arm.plan.activations[arm.setting.name, TARGET].id].get("effective_rank").value
 
 
 def _element(weighed: Weighed, a: tuple[str, ...], b: str, margin: float, size: int) -> Element:
@@ -203,60 +208,6 @@ def _quality(claim: AnyClaim, weighed: Weighed, size: int) -> tuple[Quality, Est
     return ("holds" if holds else "fails" if fails else "undecided"), wide
 
 
-def _reasons(
-    plan: SurveyPlan,
-    claim: AnyClaim,
-    elements: list[Element],
-    arms: Mapping[str, ArmEvidence],
-    trained: Mapping[str, Mapping[str, Convergence]],
-    margin: float,
-    size: int,
-) -> list[Reason]:
-    """Why there is no verdict; each reason once."""
-    found = _early(trained) + _unmatched(arms) + _collapsed(arms)
-    if not found and _half(elements, margin, size) != [e.state for e in elements]:
-        found.append(Reason("undertrained", "half the steps give another verdict"))
-    sane = _sanity(plan, arms)
-    for element in elements:
-        contrasts = element.weighed.contrasts()
-        if contrasts is None:
-            found.append(Reason("too few units", NOTHING))
-            continue
-        pairs = {name: (c.alive, c.all) for name, c in contrasts.items()}
-        target, controls = pairs.pop(TARGET), pairs
-        found += check(
-            target=target, controls=controls, positive=None, negative=None, converged={"arms": True},
-            model=sane, unmatched=(), collapsed=(), method=False,
-        )  # fmt: skip
-    return list(dict.fromkeys(found))
-
-
-def _early(trained: Mapping[str, Mapping[str, Convergence]]) -> list[Reason]:
-    """Arms whose stability or explained variance still moved when the budget was doubled, and where."""
-    found = []
-    for name, groups in trained.items():
-        where = [g for g, c in groups.items() if not (c.statistic.holds and c.explained_variance.holds)]
-        if where:
-            found.append(Reason("undertrained", f"{name} is undertrained on {', '.join(where)}"))
-    return found
-
-
-def _unmatched(arms: Mapping[str, ArmEvidence]) -> list[Reason]:
-    """Arms of which an L0 was requested that they do not have."""
-    return [
-        Reason("unmatched", f"{name} has L0 {arm.mean('l0', group):.4g} on {group} where {arm.arm.l0:g} was requested")
-        for name, arm in arms.items()
-        if arm.arm.l0 is not None
-        for group, matched in arm.matched.items()
-        if not matched
-    ]
-
-
-def _collapsed(arms: Mapping[str, ArmEvidence]) -> list[Reason]:
-    found = {name: len(arm.records[arm.node(TARGET).id].facts["collapsed_seeds"]) for name, arm in arms.items()}
-    return [Reason("collapsed", f"{n} dictionaries of {name} collapsed") for name, n in found.items() if n]
-
-
 def _half(elements: list[Element], margin: float, size: int) -> list[State]:
     """States at half of the budgets."""
     found: list[State] = []
@@ -267,14 +218,6 @@ def _half(elements: list[Element], margin: float, size: int) -> list[State]:
         }  # fmt: skip
         found.append(Element(element.a, element.b, element.weighed, calls, None, None).state)
     return found
-
-
-def _sanity(plan: SurveyPlan, arms: Mapping[str, ArmEvidence]) -> Sanity:
-    arm = next(iter(arms.values()))
-    model = plan.activations[arm.setting.name, TARGET].parents.get("model")
-    if model is None:
-        return "no model"
-    return "sane" if arm.records[model.id].facts["sanity"]["readable"] else "not sane"
 
 
 def _with_holm(judged: list[Judged]) -> list[Judged]:

@@ -32,6 +32,8 @@ def claim_facts(judged: Judged) -> dict[str, Any]:
         "state": judged.state,
         "words": words(judged),
         "without_controls": judged.raw_state,
+        "beyond_controls": judged.beyond_state,
+        "margin": judged.margin,
         "factors": list(claim.factors),
         "alone": judged.alone,
         "family": claim.family,
@@ -49,6 +51,8 @@ def _element_facts(element: Element, judged: Judged) -> dict[str, Any]:
         "a": list(element.a),
         "b": element.b,
         "state": element.state,
+        "raw": None if element.raw is None else element.raw[1].plain(),
+        "over": {control: D.plain() for control, (_, D) in element.calls.items()},
         "says": {control: said for control, (said, _) in element.calls.items()},
         "would_settle": {control: found.plain() for control, found in settling(element, judged).items()},
     }
@@ -78,17 +82,17 @@ def words(judged: Judged) -> str:
         return "; ".join(reason.text for reason in judged.reasons)
     if judged.reasons:
         return f"no verdict: {'; '.join(reason.text for reason in judged.reasons)}"
-    states = {"supported": "supported", "not supported": "not supported", "undecided": "undecided"}
-    parts = [f"{states[judged.state]}: {_stability(judged)}", *_quality(judged), *_peak(judged), _credit(judged)]
+    parts = [f"{judged.state}: {_stability(judged)}", *_quality(judged), *_peak(judged), _credit(judged)]
     return "; ".join(part for part in parts if part)
 
 
 def _stability(judged: Judged) -> str:
     """The control, and the arm b, that decide: those that say no, else those that leave least."""
-    against = [(e, c, D) for e in judged.elements for c, (said, D) in e.calls.items() if said == "not beyond"]
-    pool = against or [(e, c, D) for e in judged.elements for c, (_, D) in e.calls.items()]
+    every = [(e, c, D, said) for e in judged.elements for c, (said, D) in e.calls.items()]
+    against, open_ = ([(e, c, D) for e, c, D, said in every if said == word] for word in ("not beyond", "undecided"))
+    pool = against or open_ or [(e, c, D) for e, c, D, _ in every]
     element, control, D = min(pool, key=lambda found: found[2].value)
-    a, b = _and(element.a), element.b
+    a, b = ("the mean of " if len(element.a) > 1 else "") + _and(element.a), element.b
     if all(e.state == "supported" for e in judged.elements):
         others = b if len(judged.elements) == 1 else "every other arm"
         return f"{a} more stable than {others} beyond every control, least over {control}, D = {D.words()}"
@@ -104,11 +108,13 @@ def _stability(judged: Judged) -> str:
 def _quality(judged: Judged) -> list[str]:
     if judged.quality is None or not isinstance(judged.claim, DifferenceClaim):
         return []
-    state, difference = judged.quality
-    asked = judged.claim.quality
-    says = {"holds": f"explained variance is {asked}", "fails": f"explained variance is not {asked}"}
-    said = says.get(state, f"whether explained variance is {asked} is undecided").replace("not not lower", "lower")
-    return [f"{said}: it differs by {difference.words()}"]
+    (state, difference), claim = judged.quality, judged.claim
+    by = f"by more than {show(claim.ev_margin)}"
+    lower = (state == "holds") == (claim.quality == "lower")
+    said = f"explained variance is {'' if lower else 'not '}lower {by}"
+    if state == "undecided":
+        said = f"whether explained variance is lower {by} is undecided"
+    return [f"{said}, it differs by {difference.words()}"]
 
 
 def _peak(judged: Judged) -> list[str]:
@@ -141,9 +147,11 @@ def claim_measurements(judged: Judged) -> list[Measurement]:
             made.append(_of("claim.excess", D, unit, scope | {"control": control}, judged.family, control))
     if judged.quality is not None:
         difference = judged.quality[1]
-        made.append(_of("claim.explained_variance", difference, "share of variance, a minus b", {"claim": name}, 1))
+        made.append(
+            _of("claim.explained_variance", difference, "share of variance, a minus b", {"claim": name}, judged.family)
+        )
     if judged.claim.family:
-        why = f"Holm over {judged.family} claims that were open together"
+        why = f"Holm over {judged.family} claims that were open together; of stability alone"
         no_p = "no verdict, or nothing varied" if judged.p_holm is None else why
         made.append(single("claim.p_holm", judged.p_holm, "p-value", {"claim": name}, no_p))
     return made

@@ -17,8 +17,8 @@ RULES: dict[str, str] = {
     "all": "every claim must be supported; one that is not supported decides against it",
     "any": "one claim must be supported, corrected over all of them; all must be not supported to decide against it",
     "overturned": (
-        "a claim that the stabilities alone would support must be not supported beyond trained controls; where every "
-        "such claim stays supported beyond them, this decides against it"
+        "a claim that the stabilities alone would support must not be so beyond a trained control; where every such "
+        "claim is beyond all of them, this decides against it; corrected over all claims that are looked at"
     ),
     "not run": "nothing here decides it",
 }
@@ -64,8 +64,25 @@ class Programme(Config):
         names = [study.name for study in self.studies]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"two studies are called {twice[0]}: give each its own name")
-        known = {f"{s.name}/{claim.name}" for s in self.studies if isinstance(s, Survey) for claim in s.claims}
+        families = {
+            f"{s.name}/{claim.name}": (s.name, claim.family)
+            for s in self.studies
+            if isinstance(s, Survey)
+            for claim in s.claims
+        }
         for hypothesis in self.hypotheses:
-            if missing := [name for name in hypothesis.claims if name not in known]:
+            if missing := [name for name in hypothesis.claims if name not in families]:
                 raise ValueError(f"{hypothesis.name}: no study has the claim {missing[0]}")
+            if hypothesis.rule == "any":
+                _one_family(hypothesis, families)
         return self
+
+
+def _one_family(hypothesis: Hypothesis, families: dict[str, tuple[str, str]]) -> None:
+    """What is claimed of any of several claims must have been corrected over all of them."""
+    own = {families[name] for name in hypothesis.claims}
+    whole = {name for name, family in families.items() if family in own}
+    if len(own) != 1 or not next(iter(own))[1] or set(hypothesis.claims) != whole:
+        raise ValueError(
+            f"{hypothesis.name}: rule any takes all claims of one family of one study, which are corrected together"
+        )

@@ -20,7 +20,7 @@ from husai.studies.runner import Run
 from husai.studies.study import Study
 from husai.studies.survey import Survey
 from husai.studies.survey_run import SurveyRun
-from husai.studies.undertaking import Ended, Undertaking
+from husai.studies.undertaking import Ended, Undertaking, without_places
 
 
 def undertaking(declared: Any, root: Path, workers: int) -> Undertaking[Any]:
@@ -37,7 +37,7 @@ class ProgrammeRun(Undertaking[Programme]):
 
     def identity(self) -> tuple[dict[str, Any], set[str]]:
         """The declaration and the ids of its studies."""
-        return self.declared.plain(), {one.id for one in self._studies()}
+        return without_places(self.declared.plain()), {one.id for one in self._studies()}
 
     def warnings(self) -> list[str]:
         """Each study says its own when it starts; what cannot work is refused now, before any of them runs."""

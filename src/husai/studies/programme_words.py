@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
+from husai.statistics.decision import call
+from husai.statistics.estimate import Estimate
 from husai.studies.programme import RULES, Hypothesis
 
+PART = "as far as it was run, "
 Verdict = Literal["supported", "not supported", "undecided", "not run"]
 Claims = Sequence[dict[str, Any]]  # facts of claims, each with its study
 
@@ -24,7 +27,7 @@ def hypothesis_facts(hypothesis: Hypothesis, every: Claims) -> dict[str, Any]:
         "rule": hypothesis.rule,
         "rule_words": RULES[hypothesis.rule],
         "state": state,
-        "words": _words(state, claims, deciding),
+        "words": _words(state, claims, deciding, bool(hypothesis.not_run)),
         "claims": [_short(c, c in deciding) for c in claims],
         "not_run": list(hypothesis.not_run),
     }
@@ -43,20 +46,40 @@ def verdict(hypothesis: Hypothesis, claims: Claims) -> tuple[Verdict, list[dict[
 
 
 def _overturned(claims: Claims) -> tuple[Verdict, list[dict[str, Any]]]:
-    """Only claims that have a verdict, and that their stabilities alone would support, can be overturned."""
-    bare = [c for c in claims if c["without_controls"] == "supported" and c["state"] != "no verdict"]
-    fallen = [c for c in bare if c["state"] == "not supported"]
+    """What controls do to claims that their stabilities alone would support, corrected over all that are looked at.
+
+    One that trained controls take back is enough; for the opposite, all of them must stay beyond the controls.
+    """
+    bare = [c for c in claims if _raw(c, len(claims)) == "beyond"]
+    fallen = [c for c in bare if c["state"] != "no verdict" and _taken_back(c, len(claims))]
     if fallen:
         return "supported", fallen
-    held = [c for c in bare if c["state"] == "supported"]
+    held = [c for c in bare if c["beyond_controls"] == "supported"]
     return ("not supported", held) if bare and len(held) == len(bare) else ("undecided", [])
 
 
-def _words(state: Verdict, claims: Claims, deciding: Claims) -> str:
+def _raw(claim: dict[str, Any], looked_at: int) -> str:
+    """What the stabilities alone say of all elements of a claim."""
+    said = {_called(element["raw"], claim, looked_at) for element in claim["elements"] if element["raw"]}
+    return "beyond" if said == {"beyond"} else "not beyond"
+
+
+def _taken_back(claim: dict[str, Any], looked_at: int) -> bool:
+    """Whether some control surely has it too."""
+    over = [D for element in claim["elements"] for D in element["over"].values()]
+    return any(_called(D, claim, looked_at) == "not beyond" for D in over)
+
+
+def _called(plain: dict[str, Any], claim: dict[str, Any], looked_at: int) -> str:
+    return call(Estimate(**plain), claim["margin"], looked_at)[0]
+
+
+def _words(state: Verdict, claims: Claims, deciding: Claims, partly: bool) -> str:
     if state == "not run":
         return "; ".join(dict.fromkeys(["not run", *(f"{c['study']}: {c['words']}" for c in claims)]))
     if deciding:
-        return f"{state}: " + "; ".join(f"{c['study']}: {c['title']} ({c['words']})" for c in deciding)
+        head = f"{PART if partly else ''}{state}: "
+        return head + "; ".join(f"{c['study']}: {c['title']} ({c['words']})" for c in deciding)
     states = ("supported", "not supported", "undecided", "not run")
     counts = {name: sum(c["state"] == name for c in claims) for name in states}
     early = len(claims) - sum(counts.values())
@@ -72,4 +95,7 @@ def _short(claim: dict[str, Any], deciding: bool) -> dict[str, Any]:
 
 def answer(hypotheses: Claims) -> str:
     """All hypotheses in one sentence."""
-    return ", ".join(f"{h['hypothesis']} {h['state']}" for h in hypotheses)
+    part = " as far as it was run"
+    return ", ".join(
+        f"{h['hypothesis']} {h['state']}{part if h['not_run'] and h['state'] != 'not run' else ''}" for h in hypotheses
+    )

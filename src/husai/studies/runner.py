@@ -14,7 +14,7 @@ from husai.studies.plan import Plan, plan
 from husai.studies.preflight import check_study
 from husai.studies.seed_folders import jobs_of, write_seed_folders
 from husai.studies.study import Study
-from husai.studies.undertaking import Ended, Undertaking
+from husai.studies.undertaking import Ended, Undertaking, without_places
 
 
 @dataclass
@@ -27,9 +27,7 @@ class Run(Undertaking[Study]):
         """The declaration without the place of a user's file: its content counts, through the nodes."""
         study = self.declared
         nodes = {node.id for steps in study.budgets for node in plan(study, steps).nodes}
-        declared = study.plain()
-        declared["target"].pop("path", None)
-        return declared, nodes
+        return without_places(study.plain()), nodes
 
     def warnings(self) -> list[str]:
         """What `check_study` says."""

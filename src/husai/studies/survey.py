@@ -58,6 +58,7 @@ class Setting(Config):
     max_steps: int = Field(ge=2)
     seeds: int = Field(default=5, ge=2, le=1000)
     first_seed: int = Field(default=0, ge=0, lt=1000, description="fresh seeds confirm what was selected on others")
+    draw: int = Field(default=0, ge=0, lt=10, description="another one: other Gaussian twins and random-weight models")
     group_size: int | None = Field(
         default=None, ge=1, description="seeds that couplings tie together; of all arms only pairs of groups count"
     )

@@ -11,7 +11,7 @@ import numpy as np
 
 from husai.statistics.convergence import Convergence, convergence
 from husai.statistics.decision import call
-from husai.statistics.estimate import Estimate
+from husai.statistics.estimate import Estimate, at_level
 from husai.statistics.intervals import (
     Terms,
     cross_group_contrast,
@@ -101,6 +101,12 @@ class ArmEvidence:
         found = [self.excess(control, "alive", half) for control in self.controls]
         known = [e for e in found if e is not None]
         return min(known, key=lambda e: e.value) if len(known) == len(found) else None
+
+    def least_bound(self) -> float | None:
+        """The lowest lower 95 % bound of the excess over a control; None where one is missing."""
+        lows = [None if e is None else at_level(e, 0.95).low for e in map(self.excess, self.controls)]
+        known = [low for low in lows if low is not None]
+        return min(known) if lows and len(known) == len(lows) else None
 
     def says(self, margin: float, half: bool = False) -> str:
         """Whether the arm's features come back beyond every control by the margin."""

@@ -28,6 +28,7 @@ from husai.studies.trained_by import saelens_stack_node
 from husai.training.config import TrainingConfig
 from husai.training.knobs import at_l0
 
+MODELS_APART = 100  # between the random-weight models of one draw and of the next
 UNTRAINED_STEPS = 2  # a budget has a half
 CALIBRATION_SEEDS = (900_000, 900_001)  # of the SAEs that a search trains: none of those that are compared
 Place = tuple[str, str, str]  # setting, source within it, arm
@@ -93,7 +94,7 @@ def seeds_of(setting: Setting, source: str) -> tuple[int, ...]:
     """Seed numbers trained on a source; each random-weight model has its own."""
     if source in (TARGET, GAUSSIAN):
         return tuple(range(setting.first_seed, setting.first_seed + setting.seeds))
-    first = OWN_SEEDS * (1 + sources_of(setting).index(source) - 2)
+    first = OWN_SEEDS * (1 + sources_of(setting).index(source) - 2) + setting.first_seed
     return tuple(range(first, first + setting.controls.seeds_per_random_model))
 
 
@@ -115,11 +116,11 @@ def _add_activations(made: SurveyPlan, setting: Setting) -> None:
     *before, target = activations_nodes(setting.source, root, f"activations of {setting.name}")
     made.before |= {node.title: node for node in before}
     made.activations[setting.name, TARGET] = target
-    made.activations[setting.name, GAUSSIAN] = gaussian_node(target, 0, f"Gaussian twin of {setting.name}")
+    made.activations[setting.name, GAUSSIAN] = gaussian_node(target, setting.draw, f"Gaussian twin of {setting.name}")
     for index in range(setting.random_models):
         assert setting.captured is not None
         title = f"{setting.name}: activations of random-weight model {index}"
-        (random,) = activations_nodes(setting.captured.untrained(index), root, title)
+        (random,) = activations_nodes(setting.captured.untrained(index + setting.draw * MODELS_APART), root, title)
         made.activations[setting.name, random_model(index)] = random
 
 

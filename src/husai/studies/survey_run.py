@@ -13,9 +13,9 @@ from husai.studies.plan import TARGET
 from husai.studies.seed_folders import SeedJob, write_seed_folders
 from husai.studies.survey import Survey
 from husai.studies.survey_conclude import SurveyConclusion, conclude_survey
-from husai.studies.survey_plan import Budgets, SurveyPlan, first_budgets, seeds_of, survey_plan
+from husai.studies.survey_plan import UNTRAINED_STEPS, Budgets, SurveyPlan, first_budgets, seeds_of, survey_plan
 from husai.studies.survey_preflight import check_survey
-from husai.studies.undertaking import Ended, Undertaking
+from husai.studies.undertaking import Ended, Undertaking, without_places
 
 
 @dataclass
@@ -29,7 +29,7 @@ class SurveyRun(Undertaking[Survey]):
 
         That husai trains an arm is not said, so that surveys keep the ids that they had before it could be otherwise.
         """
-        declared = self.declared.plain()
+        declared = without_places(self.declared.plain())
         for arm in (arm for setting in declared["settings"] for arm in setting["arms"]):
             if arm["trained_by"] == "husai":
                 del arm["trained_by"]
@@ -76,10 +76,14 @@ def converge(survey: Survey, done: Computing) -> tuple[SurveyPlan, SurveyConclus
 
 
 def _more(survey: Survey, budgets: Budgets, conclusion: SurveyConclusion) -> Budgets:
-    """Arms whose budgets are to be doubled; where a setting wants the same steps for all, all of its arms."""
+    """Arms whose budgets are to be doubled; where a setting wants the same steps for all, all of its trained arms."""
     settings = {setting.name: setting for setting in survey.settings}
     slow = {key for key, groups in conclusion.trained.items() if not all(c.converged for c in groups.values())}
-    slow |= {key for key in budgets if settings[key[0]].same_steps and any(of == key[0] for of, _ in slow)}
+    slow |= {
+        key
+        for key, steps in budgets.items()
+        if settings[key[0]].same_steps and steps > UNTRAINED_STEPS and any(of == key[0] for of, _ in slow)
+    }
     return {key: 2 * budgets[key] for key in sorted(slow) if 2 * budgets[key] <= settings[key[0]].max_steps}
 
 

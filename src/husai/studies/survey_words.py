@@ -16,7 +16,7 @@ CONSISTENT = {
 }
 STATES = {
     "supported": "supported", "not supported": "not supported", "undecided": "undecided",
-    "no verdict": "without a verdict",
+    "no verdict": "without a verdict", "not run": "not run",
 }  # fmt: skip
 ALONE = {
     "beyond": "beyond every control",

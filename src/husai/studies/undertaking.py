@@ -40,6 +40,14 @@ D = TypeVar("D", bound=Declared)
 Upstream = Mapping[str, tuple[RunRecord, Path]]
 
 
+def without_places(declared: Any) -> Any:
+    """A declaration without the places of a user's files: their contents count, through the nodes."""
+    if isinstance(declared, dict):
+        placed = declared.get("kind") in ("external", "folder")
+        return {k: without_places(v) for k, v in declared.items() if not (placed and k == "path")}
+    return [without_places(one) for one in declared] if isinstance(declared, list) else declared
+
+
 @dataclass(frozen=True)
 class Ended:
     """What the run's own record holds: the nodes it was made from by role, what was found, and how its report is made.
