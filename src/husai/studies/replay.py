@@ -52,7 +52,7 @@ class Scale(Config):
     wide_longer: int = Field(default=600, ge=2, description="steps of the right reading of the wide SAEs")
     narrow: int = Field(default=64, ge=2)
     longer: int = Field(default=2500, ge=2, description="steps of the published comparison of two k, trained longer")
-    enough: tuple[int, int] = Field(default=(10_000, 2500), description="steps of the right readings, for each of k")
+    enough: tuple[int, int] = Field(default=(2500, 2500), description="steps of the right readings, for each of k")
     coupled: int = Field(default=400, ge=2, description="steps of trainings that a reference takes part in")
     planted_steps: int = Field(default=1500, ge=2)
     planted_rows: int = Field(default=8000, ge=100)
