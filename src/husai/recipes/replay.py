@@ -15,7 +15,8 @@ SHORT = PretrainConfig(
 
 SMALL = Sizes(
     source=leaky(37, SHORT, n_layers=1), batch=512, seeds=6, steps=200, search_steps=100, search_k=(4, 8, 32), wide=512,
-    wide_steps=60, wide_longer=200, longer=400, coupled=200, planted_steps=800, planted_rows=4000, simulations=500,
+    wide_steps=60, wide_longer=200, longer=400, enough=(400, 400), coupled=200, planted_steps=800,
+    planted_rows=4000, simulations=500,
     controls=Controls(random_models=5, seeds_per_random_model=2),
 )  # fmt: skip
 
@@ -24,4 +25,4 @@ def study(scale: Scale = "full") -> Replay:
     """At the published sizes, where these are known; quick: a smaller modulus and fewer steps, within a minute."""
     if scale == "full":
         return Replay(name="replay", question=QUESTION)
-    return Replay(name="replay", question=QUESTION, scale=SMALL, published=False)
+    return Replay(name="replay", question=QUESTION, scale=SMALL)

@@ -12,7 +12,7 @@ from husai.report.view import Recorded
 from husai.store.record import Measurement
 
 COLUMNS = ("claimed", "reproduced", "true")
-STYLES = {"reproduced and overturned": "not-beyond", "reproduced and it stands": "supported"}
+OVERTURNED, STANDS = "reproduced and overturned", "reproduced and it stands"  # the figure, or its mechanism
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +43,14 @@ class ClaimView:
     @property
     def style(self) -> str:
         """Colour of its state."""
-        return STYLES.get(self.facts["state"], "undecided")
+        if self.overturned:
+            return "not-beyond"
+        return "supported" if self.facts["state"].endswith(STANDS) else "undecided"
+
+    @property
+    def overturned(self) -> bool:
+        """Only then is there a number to explain."""
+        return self.facts["state"].endswith(OVERTURNED)
 
     def figures(self, column: str) -> list[tuple[Cell, Cell, Cell]]:
         """What each number of a column is, the number, and its interval, units and how both were made."""

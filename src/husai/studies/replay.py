@@ -51,7 +51,8 @@ class Scale(Config):
     wide_steps: int = Field(default=130, ge=2)
     wide_longer: int = Field(default=600, ge=2, description="steps of the right reading of the wide SAEs")
     narrow: int = Field(default=64, ge=2)
-    longer: int = Field(default=2500, ge=2, description="steps of the right readings")
+    longer: int = Field(default=2500, ge=2, description="steps of the published comparison of two k, trained longer")
+    enough: tuple[int, int] = Field(default=(2500, 2500), description="steps of the right readings, for each of k")
     coupled: int = Field(default=400, ge=2, description="steps of trainings that a reference takes part in")
     planted_steps: int = Field(default=1500, ge=2)
     planted_rows: int = Field(default=8000, ge=100)
@@ -62,8 +63,7 @@ class Scale(Config):
 class Replay(Config):
     """What published reports claim, what a rerun in their way gives, and what the right reading says.
 
-    `published` says whether the sizes are those of the reports; where they are not, figures may differ for that reason
-    alone, and every page says so.
+    Where the sizes are not those of the reports figures may differ for that reason alone, and every page says so.
     """
 
     kind: Literal["replay"] = "replay"
@@ -71,6 +71,10 @@ class Replay(Config):
     question: str
     claims: tuple[ClaimId, ...] = Field(default=ALL, min_length=1)
     scale: Scale = Scale()
-    published: bool = True
     root_seed: int = Field(default=0, ge=0)
     margin: float = Field(default=0.05, gt=0, lt=1)
+
+    @property
+    def published(self) -> bool:
+        """Whether every size is that of the reports."""
+        return self.scale == Scale()

@@ -20,10 +20,10 @@ from husai.studies.replay import Replay
 from husai.studies.replays import t30_lower_k
 from husai.studies.replays.bench import Bench
 from husai.studies.replays.catalogue import claims
-from husai.studies.replays.claim import NOT_REPRODUCED, OVERTURNED, STANDS, Found, facts, measurements
+from husai.studies.replays.claim import STATES, Found, facts, measurements
 from husai.studies.undertaking import Ended, Undertaking
 
-SMALLER = "smaller and shorter than published: figures may differ for that reason alone"
+SMALLER = "other sizes than published: figures may differ for that reason alone"
 
 
 @dataclass
@@ -107,7 +107,7 @@ def _point(e: Estimate, trained: str, source: str, k: int) -> Measurement:
 
 def _facts(replay: Replay, said: list[dict[str, Any]]) -> dict[str, Any]:
     states = [entry["state"] for entry in said]
-    counts = ", ".join(f"{n} {state}" for state in (OVERTURNED, STANDS, NOT_REPRODUCED) if (n := states.count(state)))
+    counts = ", ".join(f"{n} {state}" for state in STATES if (n := states.count(state)))
     return {
         "question": replay.question,
         "claims": said,

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from scipy import stats
 
+from husai.statistics.decision import call
 from husai.statistics.estimate import Estimate, show
 from husai.store.record import Measurement, RunRecord
 from husai.store.tensors import load_arrays
@@ -18,7 +19,14 @@ from husai.studies.measured import measured, single
 from husai.studies.node import Node
 from husai.studies.replays.bench import Bench, Trained
 
-OVERTURNED, STANDS, NOT_REPRODUCED = "reproduced and overturned", "reproduced and it stands", "not reproduced"
+NOT_REPRODUCED = "not reproduced"
+FIGURE, MECHANISM = "reproduced", "mechanism reproduced"  # the published figure came back; or only what made it
+OVERTURNED, STANDS = " and overturned", " and it stands"
+UNDERTRAINED, UNDECIDED = ", right reading undertrained", ", right reading undecided"
+STATES = (
+    *(how + end for end in (OVERTURNED, STANDS, UNDERTRAINED, UNDECIDED) for how in (FIGURE, MECHANISM)),
+    NOT_REPRODUCED,
+)
 CLAIMED, REPRODUCED, TRUE = "claimed", "reproduced", "true"
 Column = Literal["claimed", "reproduced", "true"]
 PUBLISHED = "a published figure: no interval that could be used was given"
@@ -58,7 +66,12 @@ class Check:
     value: float
     side: Literal["at least", "at most"]
     bound: float
-    published: bool = False  # asked only at the published sizes
+    published: bool = False  # closeness to a published figure: asked only at the published sizes
+
+    @property
+    def missing(self) -> bool:
+        """Whether there is no number."""
+        return math.isnan(self.value)
 
     @property
     def holds(self) -> bool:
@@ -67,7 +80,7 @@ class Check:
 
     def words(self) -> str:
         """With its numbers."""
-        found = "missing" if math.isnan(self.value) else show(self.value)
+        found = "missing" if self.missing else show(self.value)
         return f"{self.what}: {found}, asked for {self.side} {show(self.bound)}: {'yes' if self.holds else 'no'}"
 
 
@@ -81,6 +94,25 @@ def high(e: Estimate) -> float:
     return math.nan if e.high is None else e.high
 
 
+def settled(what: str, change: Estimate, margin: float) -> Check:
+    """Whether both 95 % bounds of a change from half of the steps lie within half the margin."""
+    bound = float(np.max(np.abs([low(change), high(change)])))
+    return Check(f"largest bound of the change from half of the steps, {what}", bound, "at most", margin / 2)
+
+
+def against_controls(what: str, beyond: Mapping[str, Estimate], margin: float) -> tuple[Check, Check]:
+    """By the rule of verdicts: what overturns (not beyond some control), and what upholds (beyond every one)."""
+    calls = {name: call(D, margin)[0] for name, D in beyond.items()}
+    said = list(calls.values())
+    each = ", ".join(f"{name}: {c}" for name, c in calls.items())
+    return (
+        Check(f"number of comparisons that show {what} not beyond {show(margin)} ({each})",
+              said.count("not beyond"), "at least", 1),
+        Check(f"number of comparisons that show {what} beyond {show(margin)} ({each})",
+              said.count("beyond"), "at least", len(said)),
+    )  # fmt: skip
+
+
 def near(what: str, value: float, wanted: float, within: float) -> Check:
     """Whether a number is within a distance of the published one."""
     return Check(
@@ -90,12 +122,19 @@ def near(what: str, value: float, wanted: float, within: float) -> Check:
 
 @dataclass(frozen=True)
 class Reading:
-    """The two columns beside the claim. All of `replayed` must hold for a replay, all of `against` to overturn it."""
+    """The two columns beside the claim, and what decides.
+
+    All of `replayed` must hold for a replay; with a closeness to a published figure among them it is the figure that
+    is reproduced, else the mechanism. All of `settled` must hold before the right reading may decide anything; then all
+    of `against` overturn the claim. Where they do not, it stands only if all of `upheld` hold and no number is missing.
+    """
 
     reproduced: tuple[Figure, ...]
     true: tuple[Figure, ...]
     replayed: tuple[Check, ...]
     against: tuple[Check, ...]
+    upheld: tuple[Check, ...] = ()
+    settled: tuple[Check, ...] = ()
 
     def at(self, published: bool) -> Reading:
         """With the checks that are asked at this scale."""
@@ -107,7 +146,16 @@ class Reading:
         """What follows from the checks; without any there is no replay."""
         if not self.replayed or not all(check.holds for check in self.replayed):
             return NOT_REPRODUCED
-        return OVERTURNED if all(check.holds for check in self.against) else STANDS
+        how = FIGURE if any(check.published for check in self.replayed) else MECHANISM
+        return how + self._right()
+
+    def _right(self) -> str:
+        if not all(check.holds for check in self.settled):
+            return UNDERTRAINED
+        if all(check.holds for check in self.against):
+            return OVERTURNED
+        known = not any(check.missing for check in self.against)
+        return STANDS if known and all(check.holds for check in self.upheld) else UNDECIDED
 
 
 @dataclass(frozen=True)
@@ -181,6 +229,8 @@ def facts(claim: Claim, found: Reading) -> dict[str, Any]:
         "words": words(claim, found),
         "replayed": [check.words() for check in found.replayed],
         "against": [check.words() for check in found.against],
+        "upheld": [check.words() for check in found.upheld],
+        "settled": [check.words() for check in found.settled],
     }
 
 
@@ -191,6 +241,7 @@ def words(claim: Claim, found: Reading) -> str:
         missed = "; ".join(check.words() for check in found.replayed if not check.holds) or "nothing was checked"
         return f"{NOT_REPRODUCED}: {said[0]}; the replay gave {_shown(found.reproduced)} ({missed})"
     said += [f"the replay gave {_shown(found.reproduced)}", f"read rightly: {_shown(found.true)}"]
+    said += [check.words() for check in found.settled if not check.holds]
     return f"{found.state}: {'; '.join(said)}"
 
 

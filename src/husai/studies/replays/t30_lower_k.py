@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
+from husai.statistics.decision import call
 from husai.statistics.estimate import Estimate
 from husai.statistics.intervals import (
     independent_difference,
@@ -18,9 +21,9 @@ from husai.studies.evidence import STATISTIC
 from husai.studies.node import Node
 from husai.studies.plan import GAUSSIAN, RANDOM_MODEL, TARGET, random_model
 from husai.studies.replays.bench import Bench, Trained
-from husai.studies.replays.claim import Check, Claim, Figure, Found, Reading, low, near
+from husai.studies.replays.claim import Check, Claim, Figure, Found, Reading, against_controls, low, near, settled
 from husai.studies.replays.t02_trained_as_random import COSINE
-from husai.studies.replays.t03_trade_off import SEEDS, longer, published
+from husai.studies.replays.t03_trade_off import SEEDS, longer, published, same_longer, steps_of
 
 STABILITY = f"{STATISTIC}, alive latents"
 
@@ -38,7 +41,7 @@ def models(bench: Bench) -> list[str]:
 
 def nodes(bench: Bench) -> list[Node]:
     """The sweep on the rows and on their twin; two k with enough steps on these and on random-weight models."""
-    arms = [*search(bench, TARGET), *search(bench, GAUSSIAN), *published(bench)]
+    arms = [*search(bench, TARGET), *search(bench, GAUSSIAN), *published(bench), *same_longer(bench)]
     for source in (TARGET, GAUSSIAN, *models(bench)):
         arms += [*longer(bench, source, half=True), *longer(bench, source)]
     return [bench.model, *bench.sources.values(), *(node for trained in arms for node in trained.nodes)]
@@ -54,21 +57,26 @@ def read(found: Found) -> Reading:
         RANDOM_MODEL: independent_difference(effects[TARGET], effects[RANDOM_MODEL]),
         GAUSSIAN: _over_twin(found),
     }
-    steps, margin = b.scale.longer, b.replay.margin
+    steps, margin = steps_of(b), b.replay.margin
     shown = {TARGET: "the model's rows", GAUSSIAN: "their Gaussian twin", RANDOM_MODEL: "random-weight models"}
-    changes = [_change(found, i) for i in (0, 1)]
-    least = min(low(e) for e in beyond.values())
+    few_longer, many_longer = (alive(found, trained) for trained in same_longer(b))
+    same = pair_mean_difference(few_longer, many_longer)
+    overturns, upholds = against_controls("the effect of k", beyond, margin)
+    changes = {(name, k): change(found, name, i) for name in entering(beyond, margin) for i, k in enumerate(b.scale.k)}
     return Reading(
         (Figure("stability of the low k less that of the high", replayed, COSINE),),
         (
             *(Figure(f"effect of k beyond {shown[n]}", e, STABILITY, null=n) for n, e in beyond.items()),
-            *(Figure(f"effect of k on {shown[n]}, {steps} steps", e, STABILITY) for n, e in effects.items()),
-            *(Figure(f"change of stability from half of the steps, k = {k}", e, STABILITY)
-              for k, e in zip(b.scale.k, changes, strict=True)),
+            *(Figure(f"effect of k on {shown[n]}, {steps}", e, STABILITY) for n, e in effects.items()),
+            *(Figure(f"change of stability on {shown[n]} from half of the steps, k = {k}", e, STABILITY)
+              for (n, k), e in changes.items()),
+            Figure(f"effect of k on {shown[TARGET]}, both trained for {b.scale.longer} steps", same, STABILITY),
         ),
         (near("the effect of k", replayed.value, 0.05701, 0.015),
          Check("lower bound over pairs", low(replayed), "at least", 0.0)),
-        (Check("lower bound of the effect beyond the control that leaves least", least, "at most", margin),),
+        (overturns,),
+        (upholds,),
+        tuple(settled(f"stability on {shown[n]}, k = {k}", e, margin) for (n, k), e in changes.items()),
     )  # fmt: skip
 
 
@@ -96,8 +104,17 @@ def _over_twin(found: Found) -> Estimate:
     return pair_contrast([(weight, alive(found, trained)) for weight, trained in terms])
 
 
-def _change(found: Found, arm: int) -> Estimate:
-    full, half = (longer(found.bench, TARGET, half=h)[arm] for h in (False, True))
+def entering(beyond: Mapping[str, Estimate], margin: float) -> list[str]:
+    """Rows whose SAEs must be at their end: the model's and those of the controls that block, or else of all."""
+    blocking = [name for name, D in beyond.items() if call(D, margin)[0] == "not beyond"]
+    return [TARGET, *(blocking or beyond)]
+
+
+def change(found: Found, source: str, arm: int) -> Estimate:
+    """Stability after all of the steps less that after half of them; of random-weight models, over models."""
+    if source == RANDOM_MODEL:
+        return unit_mean([change(found, name, arm).value for name in models(found.bench)], unit="models")
+    full, half = (longer(found.bench, source, half=h)[arm] for h in (False, True))
     return pair_mean_difference(alive(found, full), alive(found, half))
 
 
