@@ -86,7 +86,7 @@ def programme() -> Programme:
     text = "What it says, at length, with 50% of {special} characters_"
     hypotheses = (
         Hypothesis(name="H1", title="fewer is stabler", text=text, rule="all", claims=("claimed/one-over-four",)),
-        Hypothesis(name="H2", title="two beat four", text=text, rule="any", claims=("claimed/two-over-four",)),
+        Hypothesis(name="H2", title="two beat four", text=text, rule="all", claims=("claimed/two-over-four",)),
         Hypothesis(name="H3", title="controls matter", text=text, rule="overturned", not_run=("more than 1 source",)),
         Hypothesis(name="H4", title="elsewhere", text=text, rule="not run", not_run=("100 % of it",)),
     )
