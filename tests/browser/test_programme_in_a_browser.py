@@ -9,6 +9,11 @@ import pytest
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 PAGES = ("programme", "claimed", "calibrated")
+SHOWN = (
+    "body", "h3", ".kicker", ".lead", ".how", ".bare", ".quiet", ".state-supported .state",
+    ".state-not-supported .state", ".state-undecided .state", ".state-not-run .state", ".state-supported .sign",
+    ".state-not-supported .sign", ".state-not-run .sign", ".flag.yes", ".flag.no", "dt", "small.interval", ".note",
+)  # fmt: skip
 
 
 def path_of(built_programme: Any, name: str) -> Path:
@@ -54,8 +59,7 @@ def test_light_and_dark_have_contrast(open_page: Any, built_programme: Any) -> N
     """WCAG AA: 4.5 to 1 for the words of every state, and for the sign on its colour."""
     for scheme in ("light", "dark"):
         for name in PAGES:
-            page = open_page(path_of(built_programme, name), 1280, scheme).page
-            ratios = page.evaluate(CONTRAST)
+            ratios = open_page(path_of(built_programme, name), 1280, scheme).contrast(*SHOWN)
             assert {kind: ratio for kind, ratio in ratios.items() if ratio < 4.5} == {}, f"{name}, {scheme}"
             assert len(ratios) > 4
 
@@ -71,28 +75,3 @@ def test_without_scripts_the_pages_say_everything(open_page: Any, built_programm
     for name, place in zip(PAGES, ("#hypotheses", "#claims", "#calibration"), strict=True):
         page = open_page(path_of(built_programme, name), java_script_enabled=False).page
         assert "supported" in " ".join(page.inner_text(place).split())
-
-
-CONTRAST = """() => {
-  const parse = (c) => c.match(/[\\d.]+/g).map(Number);
-  const light = ([r, g, b]) => [r, g, b].map((v) => v / 255)
-    .map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4))
-    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
-  const behind = (e) => {
-    const c = e ? parse(getComputedStyle(e).backgroundColor) : [255, 255, 255];
-    if (c.length < 4 || c[3] === 1) return c.slice(0, 3);
-    const below = behind(e.parentElement);
-    return below.map((v, i) => v * (1 - c[3]) + c[i] * c[3]);
-  };
-  const kinds = ['body', 'h3', '.kicker', '.lead', '.how', '.bare', '.quiet', '.state-supported .state',
-    '.state-not-supported .state', '.state-undecided .state', '.state-not-run .state', '.state-supported .sign',
-    '.state-not-supported .sign', '.state-not-run .sign', '.flag.yes', '.flag.no', 'dt', 'small.interval', '.note'];
-  const found = {};
-  for (const kind of kinds) {
-    const e = document.querySelector(kind);
-    if (!e) continue;
-    const [a, b] = [light(parse(getComputedStyle(e).color)), light(behind(e))].sort((x, y) => y - x);
-    found[kind] = (a + 0.05) / (b + 0.05);
-  }
-  return found;
-}"""

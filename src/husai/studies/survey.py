@@ -10,7 +10,7 @@ from husai.activations.source import CapturedSource, FolderSource, Source
 from husai.config import Config
 from husai.saes.config import SAEConfig
 from husai.studies.budgets import check_budget, doubled
-from husai.studies.claim import Claim, check_claims
+from husai.studies.claim import NAME, Claim, check_claims
 from husai.studies.heads import check_heads
 from husai.studies.study import Controls
 from husai.studies.trained_by import TrainedBy, check_trainer
@@ -18,7 +18,6 @@ from husai.training.config import TrainingConfig
 from husai.training.coupling.config import CouplingConfig
 
 MATCHED = 0.05  # arms whose L0 is within this share of the one requested are compared with each other
-NAME = r"^[A-Za-z0-9.-]+$"
 
 
 class SurveyArm(Config):
