@@ -1,13 +1,11 @@
 """`Calibration`: which k have features that come back beyond trained controls, and is that the k of the data?
 
 1. *Search*: an arm for each k; the winner has the largest lower bound of its excess over trained controls, among arms
-that
-   have converged and explain as much as the user asks for.
-2. *Confirmation* on fresh seeds: the winner, and the reference k with the same seeds and steps; their paired
-difference. 3. The most stable k is not the true one. So nothing is recommended unless decoder projections agree with
-the winner
-   (2508.16560) and, on planted twins of the data with a known number of active features, the same search finds that
-   number.
+   that have converged and explain as much as the user asks for.
+2. *Confirmation* on fresh seeds and controls: the winner, and the reference k with the same seeds and steps; their
+   paired difference.
+3. The most stable k is not the true one. So nothing is recommended unless decoder projections agree with the winner
+   (2508.16560) and, on planted twins of the data with a known number of active features, the same procedure finds it.
 """
 
 from __future__ import annotations
