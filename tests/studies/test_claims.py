@@ -131,6 +131,7 @@ def test_what_is_undecided_says_how_many_seeds_would_settle_it() -> None:
     needed = claim_facts(found)["elements"][0]["would_settle"]["gaussian"]
     assert needed["n"] > 5 and needed["now"] == 5
     assert f"{needed['n']} seeds would settle it" in words(found)
+    assert "that of pairs as 1 / (n (n - 2))" in needed["how"], "the twin has the target's seeds: both parts are known"
     assert claim_facts(judged(Hand(FLAT)))["elements"][0]["would_settle"] == {}
 
 

@@ -6,6 +6,7 @@ has not converged at the cap is marked and takes part in no verdict.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ from husai.errors import UserError
 from husai.statistics.estimate import Estimate, at_level, show
 
 EV_TOLERANCE = 0.01
+UNDERTRAINED = "undertrained"
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class Convergence:
 
     def words(self) -> str:
         """One sentence with the numbers of every check."""
-        head = "converged" if self.converged else "undertrained"
+        head = "converged" if self.converged else UNDERTRAINED
         steps = f"{self.steps_half} against {self.steps_full} steps"
         return f"{head} ({steps}): " + "; ".join(c.words for c in self.checks) + "."
 
@@ -118,3 +120,9 @@ def _ev(half: float, full: float) -> Check:
         f"{'less' if holds else 'not less'} than {show(EV_TOLERANCE)}"
     )
     return Check("explained variance", holds, words, moved if moved == moved else None, EV_TOLERANCE)
+
+
+def undertrained(converged: Mapping[str, bool]) -> str:
+    """`undertrained on` every source where an arm has not converged; empty where it has on all."""
+    early = [name for name, ok in converged.items() if not ok]
+    return f"{UNDERTRAINED} on {', '.join(early)}" if early else ""

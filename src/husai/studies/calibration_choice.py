@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from husai.statistics.convergence import Convergence
+from husai.statistics.convergence import Convergence, undertrained
 from husai.statistics.estimate import show
 from husai.statistics.intervals import unit_mean
 from husai.studies.calibration import CONFIRM, SEARCH, TWIN, WITHIN, Calibration, arm_name
@@ -66,9 +66,8 @@ def _candidate(declared: Calibration, setting: str, k: int, evidence: Evidence, 
 
 
 def _why_not(declared: Calibration, bound: float | None, ev: float | None, checks: Mapping[str, Convergence]) -> str:
-    early = [group for group, c in checks.items() if not c.converged]
-    if early:
-        return f"undertrained on {', '.join(early)}"
+    if early := undertrained({group: c.converged for group, c in checks.items()}):
+        return early
     if ev is None or ev < declared.ev_floor:
         return f"explained variance {'missing' if ev is None else show(ev)} is below the floor {declared.ev_floor:g}"
     return "" if bound is not None else "its excess has no interval"
@@ -160,7 +159,7 @@ def _no_winner(declared: Calibration, first: Search) -> dict[str, Any]:
 def _confirmed(declared: Calibration, winner: int, evidence: Evidence, trained: Trained) -> dict[str, Any]:
     """On fresh seeds the winner is beyond every control by the margin, and above the floor."""
     key = (CONFIRM, arm_name(winner))
-    arm, early = evidence[key], [g for g, c in trained[key].items() if not c.converged]
+    arm, early = evidence[key], undertrained({group: c.converged for group, c in trained[key].items()})
     beyond = arm.says(declared.margin) == "beyond"
     values, _ = arm.by_unit("explained_variance")
     ev = None if values is None else float(np.mean(values))
@@ -172,7 +171,7 @@ def _confirmed(declared: Calibration, winner: int, evidence: Evidence, trained: 
     shown = "" if beyond else "not shown to be "
     words = f"on fresh seeds k = {winner} is {shown}beyond every control (excess {each})"
     words += "" if floor else f", its explained variance {'missing' if ev is None else show(ev)} is below the floor"
-    words += f", undertrained on {', '.join(early)}" if early else ""
+    words += f", {early}" if early else ""
     return {"criterion": "confirmation", "holds": beyond and floor and not early, "words": words}
 
 

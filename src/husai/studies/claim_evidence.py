@@ -1,10 +1,4 @@
-"""What is known of a weighted sum of the stabilities of some arms of one setting: on its source, beyond each control.
-
-    M = sum over arms of weight * M(arm),   D_c = M(target) - M(control c)        (weights sum to zero)
-
-Arms of one setting share their seeds on a source and on its Gaussian twin, so that a seed is deleted from all of them
-at once; of random-weight models, each one has one value.
-"""
+"""What is known of a weighed sum of the stabilities of some arms of one setting (`weighed`): what claims stand on."""
 
 from __future__ import annotations
 
@@ -15,9 +9,11 @@ import numpy as np
 
 from husai.statistics.decision import Contrast
 from husai.statistics.estimate import Estimate
-from husai.statistics.intervals import independent_difference, unit_mean
+from husai.statistics.intervals import unit_mean
+from husai.statistics.power import Needed, pair_units_needed, units_needed
 from husai.studies.plan import RANDOM_MODEL, TARGET
-from husai.studies.survey_evidence import ArmEvidence, incomparable, over_seeds_or_groups
+from husai.studies.survey_evidence import ArmEvidence
+from husai.studies.weighed import paired_terms, stability_beyond, stability_on
 
 Weights = Mapping[str, float]
 
@@ -41,23 +37,18 @@ class Weighed:
 
     def on(self, group: str, population: str = "alive", half: bool = False) -> Estimate | None:
         """M on a source or on the random-weight models; None where some pair of seeds has nothing to compare."""
-        found = [self._terms(source, population, half) for source in self.one.members(group)]
-        if any(terms is None for terms in found):
-            return None
-        of = self.one.labels(group)
-        each = [over_seeds_or_groups(terms, of) for terms in found if terms is not None]
-        return unit_mean([e.value for e in each], unit="models") if group == RANDOM_MODEL else each[0]
+        return stability_on(self.parts, group, population, half)
 
     def beyond(self, control: str, population: str = "alive", half: bool = False) -> Estimate | None:
         """D over a control."""
-        if control == RANDOM_MODEL:
-            own, other = self.on(TARGET, population, half), self.on(control, population, half)
-            return None if own is None or other is None else independent_difference(own, other)
-        own, other = self._terms(TARGET, population, half), self._terms(control, population, half)
-        if own is None or other is None:
-            return None
-        terms = [*own, *((-weight, matrix) for weight, matrix in other)]
-        return over_seeds_or_groups(terms, self.one.labels(TARGET))
+        return stability_beyond(self.parts, control, population, half)
+
+    def to_settle(self, control: str, D: Estimate, margin: float, claims: int) -> Needed:
+        """How many units would settle what D leaves undecided: from the spread of seeds and that of pairs, which is
+        known where both sides have the same seeds; else from the error of D alone."""
+        shared = control != RANDOM_MODEL and self.one.labels(TARGET) is None
+        terms = paired_terms(self.parts, control) if shared else None
+        return units_needed(D, margin, claims) if terms is None else pair_units_needed(terms, margin, claims)
 
     def contrasts(self, half: bool = False) -> dict[str, Contrast] | None:
         """Over alive and over all latents: on the target, and beyond each control; None where one is missing."""
@@ -79,7 +70,3 @@ class Weighed:
                 return None
             total = total + weight * np.array(values)
         return unit_mean(total, unit=unit)
-
-    def _terms(self, source: str, population: str, half: bool) -> list[tuple[float, np.ndarray]] | None:
-        found = [(weight, arm.matrix(source, population, half)) for weight, arm in self.parts]
-        return None if any(incomparable(matrix) for _, matrix in found) else found

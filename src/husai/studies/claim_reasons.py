@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from husai.statistics.convergence import Convergence
+from husai.statistics.convergence import Convergence, undertrained
 from husai.statistics.decision import Sanity
 from husai.statistics.preconditions import Reason, check
 from husai.studies.claim import AnyClaim, DifferenceClaim
@@ -45,12 +45,8 @@ def reasons(
 
 def _early(trained: Mapping[str, Mapping[str, Convergence]]) -> list[Reason]:
     """Arms that have not converged, and where."""
-    early = {name: [g for g, c in groups.items() if not c.converged] for name, groups in trained.items()}
-    return [
-        Reason("undertrained", f"{name} is undertrained on {', '.join(where)}")
-        for name, where in early.items()
-        if where
-    ]
+    found = {name: undertrained({g: c.converged for g, c in groups.items()}) for name, groups in trained.items()}
+    return [Reason("undertrained", f"{name} is {words}") for name, words in found.items() if words]
 
 
 def _unmatched(arms: Mapping[str, ArmEvidence]) -> list[Reason]:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from husai.statistics.estimate import Estimate, percent, show
-from husai.statistics.power import Needed, units_needed
+from husai.statistics.power import Needed
 from husai.store.record import Measurement
 from husai.studies.claim import DifferenceClaim, PeakClaim
 from husai.studies.claim_verdict import Element, Judged
@@ -61,7 +61,7 @@ def _element_facts(element: Element, judged: Judged) -> dict[str, Any]:
 def settling(element: Element, judged: Judged) -> dict[str, Needed]:
     """How many units would settle what is undecided, by control."""
     return {
-        control: units_needed(D, judged.margin, judged.family)
+        control: element.weighed.to_settle(control, D, judged.margin, judged.family)
         for control, (said, D) in element.calls.items()
         if said == "undecided" and D.se is not None
     }

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from husai.statistics.convergence import undertrained
 from husai.store.record import Interval, Measurement, RunRecord
 from husai.studies.plan import TARGET
 from husai.studies.programme import Programme
@@ -84,11 +85,11 @@ def _arms(study: Finished, known: dict[str, str]) -> list[FrontArm]:
     for arm in record.facts["arms"]:
         setting, name = arm["setting"], arm["arm"]
         rows = record.parents[f"activation {setting} {TARGET}"]
-        early = [group for group, ok in arm["converged"].items() if not ok]
+        early = undertrained(arm["converged"])
         facts = {
             "study": study.name, "setting": setting, "arm": name, "kind": arm["kind"],
             "source": known.setdefault(rows, titles[setting]), "steps": arm["steps"], "says": arm["says"],
-            "takes_part": not early, "why_not": f"undertrained on {', '.join(early)}" if early else "",
+            "takes_part": not early, "why_not": early,
         }  # fmt: skip
         ms = [_copied(study, m) for m in _wanted(record, setting, name)]
         found.append(FrontArm((study.name, setting, name), rows, facts, tuple(ms)))

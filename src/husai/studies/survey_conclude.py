@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from husai.statistics.convergence import Convergence
+from husai.statistics.convergence import Convergence, undertrained
 from husai.statistics.decision import call
 from husai.statistics.estimate import Estimate, at_level
 from husai.statistics.intervals import unit_mean
@@ -68,8 +68,8 @@ class _Judged:
             if not matched:
                 got = self.evidence.mean("l0", group)
                 found.append(f"unmatched: L0 on {group} is {got:.4g} where {arm.l0:g} was requested")
-        early = [group for group, c in self.trained.items() if not c.converged]
-        return [*found, *([f"undertrained on {', '.join(early)}"] if early else [])]
+        early = undertrained({group: c.converged for group, c in self.trained.items()})
+        return [*found, *([early] if early else [])]
 
 
 def conclude_survey(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,13 +12,7 @@ import numpy as np
 from husai.statistics.convergence import Convergence, convergence
 from husai.statistics.decision import call
 from husai.statistics.estimate import Estimate, at_level
-from husai.statistics.intervals import (
-    Terms,
-    cross_group_contrast,
-    independent_difference,
-    pair_contrast,
-    unit_mean,
-)
+from husai.statistics.intervals import unit_mean
 from husai.store.record import RunRecord
 from husai.store.tensors import Arrays, load_arrays
 from husai.studies.coupled import labels
@@ -27,6 +21,7 @@ from husai.studies.node import Node
 from husai.studies.plan import GAUSSIAN, RANDOM_MODEL, TARGET, random_model
 from husai.studies.survey import MATCHED, Setting, SurveyArm
 from husai.studies.survey_plan import SurveyPlan, seeds_of
+from husai.studies.weighed import over_seeds_or_groups, stability_beyond, stability_on
 
 NOTHING = "some pair of seeds has nothing to compare"
 
@@ -80,21 +75,11 @@ class ArmEvidence:
 
     def stability(self, group: str, population: str = "alive", half: bool = False) -> Estimate | None:
         """M of the arm on a group of sources; None where some pair of seeds has nothing to compare."""
-        matrices = [self.matrix(source, population, half) for source in self.members(group)]
-        if any(incomparable(matrix) for matrix in matrices):
-            return None
-        each = [over_seeds_or_groups([(1.0, matrix)], self.labels(group)) for matrix in matrices]
-        return unit_mean([e.value for e in each], unit="models") if group == RANDOM_MODEL else each[0]
+        return stability_on([(1.0, self)], group, population, half)
 
     def excess(self, control: str, population: str = "alive", half: bool = False) -> Estimate | None:
         """M on the source less M on a control; seeds that both share are deleted from both at once."""
-        own, other = self.stability(TARGET, population, half), self.stability(control, population, half)
-        if own is None or other is None:
-            return None
-        if control == RANDOM_MODEL:
-            return independent_difference(own, other)
-        terms = [(1.0, self.matrix(TARGET, population, half)), (-1.0, self.matrix(control, population, half))]
-        return over_seeds_or_groups(terms, self.labels(TARGET))
+        return stability_beyond([(1.0, self)], control, population, half)
 
     def least_excess(self, half: bool = False) -> Estimate | None:
         """The smallest excess over the controls: what a claim has to stand on."""
@@ -169,16 +154,6 @@ class ArmEvidence:
         both = [[(1.0, self.matrix(s)), (-1.0, self.matrix(s, half=True))] for s in self.members(group)]
         each = [over_seeds_or_groups(terms, self.labels(group)) for terms in both]
         return unit_mean([e.value for e in each], unit="models") if group == RANDOM_MODEL else each[0]
-
-
-def over_seeds_or_groups(terms: Terms, groups: Sequence[int] | None) -> Estimate:
-    """A weighted sum of pair matrices over all pairs of seeds, or over the pairs of seeds of different groups."""
-    return pair_contrast(terms) if groups is None else cross_group_contrast(terms, groups)
-
-
-def incomparable(matrix_SS: np.ndarray) -> bool:
-    """Whether some pair of seeds has nothing to compare."""
-    return bool(np.isnan(matrix_SS[~np.eye(len(matrix_SS), dtype=bool)]).any())
 
 
 def _comparable(state: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from husai.statistics.convergence import UNDERTRAINED
 from husai.store.record import Measurement
 
 ArmFacts = dict[str, Any]
@@ -24,7 +25,6 @@ ALONE = {
     "undecided": "undecided",
     "no statement": "too few units",
 }
-EARLY = "undertrained"  # how the reasons of such an arm begin
 TRUE, FALSE, SHORT, OPEN, UNKNOWN = "true", "not true", "short of the truth", "undecided", "unknown"
 
 
@@ -52,6 +52,7 @@ def _comparison(setting: str, l0: float | None, ranked: bool, arms: list[ArmFact
     return {
         "setting": setting,
         "requested_l0": l0,
+        "compared": compared,
         "arms": len(arms),
         "take_part": len(part) if compared else 0,
         "beyond": sum(arm["says"] == "beyond" for arm in part) if compared else 0,
@@ -89,7 +90,7 @@ def _left_out(arms: list[ArmFacts]) -> str:
     """How many take no part, by reason; an arm may have both."""
     counts = {
         word: sum(any(reason.startswith(word) for reason in arm["reasons"]) for arm in arms)
-        for word in ("unmatched", EARLY)
+        for word in ("unmatched", UNDERTRAINED)
     }
     held = ", ".join(f"{n} {word}" for word, n in counts.items() if n)
     return f" ({held})" if held else ""
@@ -128,14 +129,14 @@ def _each(arms: Sequence[ArmFacts]) -> str:
     groups: dict[str, list[str]] = {}
     for arm in arms:
         early = not all(arm["converged"].values())
-        groups.setdefault(EARLY if early else ALONE[arm["says"]], []).append(f"{arm['setting']} {arm['arm']}")
-    order = [*ALONE.values(), EARLY]
+        groups.setdefault(UNDERTRAINED if early else ALONE[arm["says"]], []).append(f"{arm['setting']} {arm['arm']}")
+    order = [*ALONE.values(), UNDERTRAINED]
     return "; ".join(f"{name}: {_names(groups[name])}" for name in order if name in groups) or "there is no arm"
 
 
 def _ranked(found: list[dict[str, Any]]) -> str:
     """What was to be ranked, and what is; nothing where nothing was."""
-    compared = [entry for entry in found if entry["take_part"] or "matched and converged" in entry["words"]]
+    compared = [entry for entry in found if entry["compared"]]
     arms, part = (sum(entry[name] for entry in compared) for name in ("arms", "take_part"))
     if not compared:
         return ""
@@ -156,7 +157,8 @@ def truth(
     if to_truth is None or most is None:
         return None
     state, says = _truth_state(between, to_truth, most, margin), arm["says"]
-    early = " (undertrained: more steps may change it)" if any(r.startswith(EARLY) for r in arm["reasons"]) else ""
+    undone = any(reason.startswith(UNDERTRAINED) for reason in arm["reasons"])
+    early = f" ({UNDERTRAINED}: more steps may change it)" if undone else ""
     link = "; " if state in (OPEN, UNKNOWN) else ", and " if (says == "beyond") == (state == TRUE) else ", but "
     return {"state": state, "words": f"{CONSISTENT[says]}{link}{_TRUTH[state]}{early}"}
 
