@@ -59,6 +59,7 @@ class Hand:
     budgets: Mapping[str, int] = field(default_factory=dict)
     l0: Mapping[str, float] = field(default_factory=dict)
     half_evs: Mapping[str, float] = field(default_factory=dict)
+    swamped: str = ""
     seed: int = 0
 
     def judge(self, declared: Survey) -> list[Judged]:
@@ -133,6 +134,11 @@ class HandArm:
     def matched(self) -> dict[str, bool]:
         """As requested."""
         return dict.fromkeys(self.groups, True)
+
+    @property
+    def swamped(self) -> list[str]:
+        """Warnings of its coupling."""
+        return [self.hand.swamped] if self.name in self.hand.swamped else []
 
     def node(self, source: str, half: bool = False) -> Any:
         """Measure node."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from claims_by_hand import Hand, passes_alone_only, survey, topk_arms
 from husai.saes.config import AlignedConfig, HierarchicalTopKConfig, JumpReluConfig, TopKConfig
 from husai.statistics.tests import t_p_value
 from husai.studies.claim import DifferenceClaim, PeakClaim, differing, near_and_far, no_peak
 from husai.studies.claim_evidence import Weighed
+from husai.studies.claim_verdict import Element
 from husai.studies.claim_words import claim_facts, claim_measurements, title, words
 from husai.studies.survey import SurveyArm
 from husai.training.coupling.config import AlignmentConfig, JointConfig
@@ -44,7 +46,7 @@ def test_a_difference_counts_as_far_as_the_control_does_not_have_it(target, gaus
 def test_over_all_of_a_family_the_intervals_are_wider_and_holm_counts_all_of_them() -> None:
     hand = passes_alone_only(Hand(FLAT, spread=0.01), survey((K2_OVER_K8,)), "k2", 5)
     one = judged(hand)
-    assert one.state == "supported" and one.p_holm is None
+    assert one.state == "supported" and one.family == 1 and 0 < (one.p_holm or 0) < 0.05
     pairs = [("k2", "k8"), ("k4", "k8"), ("k4", "k2"), ("k8", "k4"), ("k8", "k2")]
     family = [DifferenceClaim(name=f"{a}-{b}", setting="here", a=a, b=b, factors=("k",), family="ks") for a, b in pairs]
     found = {j.claim.name: j for j in hand.judge(survey(family))}
@@ -205,6 +207,9 @@ def test_differing_counts_what_two_architectures_share_and_not_what_sets_a_reque
     topk = SurveyArm(name="a", sae=TopKConfig(d_sae=64, k=4), l0=8)
     assert differing(topk, SurveyArm(name="b", sae=JumpReluConfig(d_sae=64), l0=8)) == {"kind"}
     assert differing(topk, SurveyArm(name="b", sae=JumpReluConfig(d_sae=32), l0=8)) == {"kind", "d_sae"}
+    revived = SurveyArm(name="a", sae=TopKConfig(d_sae=64, k=4, aux_k=16), l0=8)
+    for pair in ((revived, SurveyArm(name="b", sae=JumpReluConfig(d_sae=64), l0=8)), (topk, revived)):
+        assert "aux_k" in differing(*pair), "who revives dead latents differs in more than its kind"
     assert differing(topk, SurveyArm(name="b", sae=TopKConfig(d_sae=64, k=9), l0=8)) == set()
     assert differing(topk, SurveyArm(name="b", sae=TopKConfig(d_sae=64, k=9), l0=6)) == {"l0"}
     levels = [
@@ -227,3 +232,25 @@ def test_a_claim_and_its_reverse_are_never_both_supported(one: float, other: flo
     states = [j.state for j in hand.judge(survey((K2_OVER_K8, back)))]
     assert states.count("supported") <= 1
     assert topk_arms((2,))[0].sae.k == 2
+
+
+def test_that_one_of_many_other_arms_is_low_by_chance_decides_against_no_peak() -> None:
+    """One difference below the margin at 95 % alone: seven were looked at, so it must be so at their level."""
+    ks = (1, 2, 4, 16, 32, 48, 64)
+    claim = PeakClaim(name="peak", setting="here", arms=tuple(f"k{k}" for k in (*ks, 8)), field="k", factors=("k",))
+    arms = topk_arms((*ks, 8))
+    means = {(arm.name, source): 0.4 for arm in arms for source in ("target", "gaussian")} | {("k8", "target"): 0.7}
+    declared = survey((claim,), arms)
+
+    def judge(k2: float) -> tuple[str, Element]:
+        hand = Hand(means | {("k2", "target"): k2}, spread=0.02, effective_rank=8.0)
+        (found,) = hand.judge(declared)
+        return found.state, next(e for e in found.elements if e.b == "k2")
+
+    said, element = judge(0.4)
+    D = element.calls["gaussian"][1]
+    assert said == "supported" and D.se is not None
+    ts = [float(stats.t.isf(0.025 / n, 4)) for n in (1, 7)]
+    below = [0.4 + D.value - 0.05 + factor * D.se for factor in (sum(ts) / 2, ts[1] + 0.1)]
+    assert judge(below[0])[0] == "undecided", "at 95 % by itself it is below the margin, as one of seven it is not"
+    assert judge(below[1])[0] == "not supported"

@@ -16,7 +16,7 @@ from husai.studies.claim import DifferenceClaim
 from husai.studies.programme import Hypothesis, Programme
 from husai.studies.programme_conclude import FrontArm, standings_of
 from husai.studies.programme_run import ProgrammeRun
-from husai.studies.programme_words import hypothesis_facts, verdict
+from husai.studies.programme_words import FEW, doubt_of, hypothesis_facts, verdict
 from husai.studies.study import Controls
 from husai.studies.survey import Setting, Survey, SurveyArm
 from husai.studies.survey_preflight import check_survey
@@ -92,7 +92,23 @@ def test_the_words_name_what_decided() -> None:
     assert facts["words"] == "as far as it was run, supported: s: a is more stable (supported: D = .1)"
     assert [c["deciding"] for c in facts["claims"]] == [True] and facts["not_run"] == ["causal checks"]
     open_ = hypothesis_facts(hypothesis, [claim(NONE)])
-    assert open_["words"] == "undecided: of 1 claim 1 without a verdict"
+    assert open_["words"] == "undecided: of 1 claim 1 without a verdict; s: a is more stable (no verdict: D = .1)"
+    many = [claim(OPEN) for _ in range(FEW + 1)]
+    assert hypothesis_facts(hypothesis.model_copy(update={"claims": ()}), many)["words"] == (
+        f"undecided: of {FEW + 1} claims {FEW + 1} undecided"
+    )
+
+
+def test_where_the_positive_control_does_not_say_yes_nothing_is_decided() -> None:
+    hypothesis = Hypothesis(name="H1", title="t", text="x", rule="any", claims=("s/c",))
+    for state in (NO, OPEN, NONE):
+        doubt = doubt_of(("s/p",), [claim(YES), claim(state) | {"claim": "p"}])
+        found = hypothesis_facts(hypothesis, [claim(YES)], doubt)
+        assert found["state"] == OPEN and not any(c["deciding"] for c in found["claims"])
+        assert found["words"].startswith("undecided: the positive control does not say yes")
+        assert "but for that, supported: s: a is more stable" in found["words"]
+    assert doubt_of(("s/p",), [claim(YES) | {"claim": "p"}]) == ""
+    assert hypothesis_facts(hypothesis, [claim(NO)], "doubt")["state"] == OPEN, "nor against it"
 
 
 def front_arm(name: str, ev: float, stable: float, *, half: float = 0.01, takes_part: bool = True) -> FrontArm:
@@ -162,11 +178,13 @@ def test_what_no_study_can_decide_is_refused() -> None:
     alone = DifferenceClaim(name="d", setting="planted", a="k1", b="k3", factors=("k",))
     with pytest.raises(ValueError, match="H1: rule any takes all claims of one family"):
         Programme(
-            name="small", question="?", studies=(small("one", alone),),
+            name="small", question="?", studies=(small("one", alone, alone.model_copy(update={"name": "e"})),),
             hypotheses=(Hypothesis(name="H1", title="t", text="x", rule="any", claims=("one/d",)),),
         )  # fmt: skip
     with pytest.raises(ValueError, match="two studies are called one"):
         Programme(name="small", question="?", studies=(small("one"), small("one")))
+    with pytest.raises(ValueError, match="positive: no study has the claim one/e"):
+        Programme(name="small", question="?", studies=(small("one", alone),), positive=("one/e",))
 
 
 def test_a_recipe_takes_its_scale_before_the_fields() -> None:

@@ -58,7 +58,7 @@ def test_what_is_not_compared_says_why() -> None:
     done, early = {"converged": {"target": True, "gaussian": True}}, {"converged": {"target": True, "gaussian": False}}
     arms = [arm("x", **done), arm("y", says="not beyond", **done), arm("z", **early), arm("w", **done)]
     assert answer(found, (), arms) == (
-        "nothing is compared: beyond every control: a x, a w; not beyond every control: a y; undertrained: a z"
+        "nothing is compared: beyond every control: a x, a w; not beyond some control: a y; undertrained: a z"
     )
 
 

@@ -34,12 +34,13 @@ def null() -> Hand:
 
 def test_the_luckiest_of_sixteen_passes_alone_and_not_among_sixteen() -> None:
     arms = topk_arms((*KS, 17))
-    alone = {j.claim.name: j.state for j in null().judge(survey(claims(""), arms))}
-    assert alone["k7"] == "supported", "the bait"
-    together = {j.claim.name: j for j in null().judge(survey(claims("search"), arms))}
-    assert {j.state for j in together.values()} & {"supported"} == set()
-    assert together["k7"].family == 16
-    assert (together["k7"].p_holm or 0) > 0.05
+    (alone,) = null().judge(survey([claims("")[6]], arms))
+    assert alone.state == "supported", "the bait"
+    for family in ("search", ""):  # who names no family has one all the same
+        together = {j.claim.name: j for j in null().judge(survey(claims(family), arms))}
+        assert {j.state for j in together.values()} & {"supported"} == set()
+        assert together["k7"].family == 16
+        assert (together["k7"].p_holm or 0) > 0.05
 
 
 def test_what_a_search_selects_is_confirmed_on_fresh_seeds() -> None:

@@ -37,7 +37,12 @@ def study(scale: Scale = "full") -> Survey:
         ),
         claims=(
             DifferenceClaim(
-                name="topk-over-relu", setting="target", a="topk", b="relu", factors=("kind",), quality="not lower"
+                name="topk-over-relu",
+                setting="target",
+                a="topk",
+                b="relu",
+                factors=("kind", "aux_k"),
+                quality="not lower",
             ),
         ),
         remarks=(CIRCULAR, *remarks(scale)),

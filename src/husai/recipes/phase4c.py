@@ -24,7 +24,7 @@ def sae(d_sae: int, k: int, **more: object) -> TopKConfig:
 def _setting(scale: Scale, name: str, title: str, arms: tuple[SurveyArm, ...], most: int = 5000) -> Setting:
     return Setting(
         name=name, title=title, source=SOURCE, arms=arms, training=training(scale),
-        max_steps=cap(scale, full=most), ranked=False, same_steps=True,
+        max_steps=cap(scale, full=most), ranked=False,
     )  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from husai.studies.survey import Setting, Survey, SurveyArm
 L0S = (32,)
 D_SAE, JSAE_K = 128, 4
 FAMILY = "architecture"
+FACTORS = {"jumprelu": ("kind", "aux_k"), "matryoshka": ("kind",), "gba": ("kind", "aux_k")}  # two have no AuxK
 
 
 def kinds() -> dict[str, AnySAEConfig]:
@@ -58,12 +59,11 @@ def study(scale: Scale = "full") -> Survey:
     """H3: some newer architecture is more stable than TopK at no lower explained variance."""
     claims = [
         DifferenceClaim(
-            name=f"{name}-{l0}", setting="target", a=f"{name}-{l0}", b=f"topk-{l0}", factors=("kind",),
+            name=f"{name}-{l0}", setting="target", a=f"{name}-{l0}", b=f"topk-{l0}", factors=factors,
             quality="not lower", family=FAMILY,
         )
         for l0 in L0S
-        for name in kinds()
-        if name != "topk"
+        for name, factors in FACTORS.items()
     ]  # fmt: skip
     jsae = DifferenceClaim(
         name="jsae", setting="mlp", a="jsae", b="jsae-without", factors=("jacobian",), quality="not lower",

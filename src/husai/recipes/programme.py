@@ -58,5 +58,6 @@ def study(scale: Scale = "full") -> Programme:
         question="Which published regularities of SAE stability hold beyond trained controls, on a known model?",
         studies=studies(scale),
         hypotheses=hypotheses(scale),
+        positive=(f"ground_truth/{ground_truth.POSITIVE}",),
         remarks=remarks(scale),
     )

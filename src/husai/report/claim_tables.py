@@ -70,8 +70,6 @@ class ClaimView:
         return found
 
     def _family(self) -> list[tuple[Cell, Cell]]:
-        if not self.facts["family"]:
-            return [("open together", "it alone: not corrected for the other claims of this page")]
         open_: Cell = (self.fact("open_together"), " in the family ", self.fact("family"))
         p = self.measured("claim.p_holm")
         return [("open together (Bonferroni)", open_), ("p-value (Holm)", cell(p, self.view.id))]

@@ -44,7 +44,7 @@ def what_varied(roles: Iterable[Role | str]) -> str:
     return f"{clause}; {same}" if same else clause
 
 
-def over(roles: Iterable[Role | str]) -> str:
+def over(roles: Iterable[Role | str], of: str = "this checkpoint") -> str:
     """The scope of a verdict, e.g. `for this checkpoint, over these initialisations`."""
     varied = set(_roles(roles))
     units = [
@@ -56,7 +56,7 @@ def over(roles: Iterable[Role | str]) -> str:
         )
         if role in varied
     ]
-    model = "for these models" if Role.MODEL_INIT in varied else "for this checkpoint"
+    model = "for these models" if Role.MODEL_INIT in varied else f"for {of}"
     return f"{model}, over these {_join(units)}" if units else model
 
 

@@ -51,6 +51,11 @@ class Calibration(Config):
     def _possible(self) -> Self:
         if sorted(set(self.k)) != list(self.k):
             raise ValueError("k must rise, and name each value once")
+        if self.k[-1] < 2 * self.k[0]:
+            given = ", ".join(map(str, self.k))
+            raise ValueError(
+                f"k = {given} lie within a factor of 2, too near to be told apart: add a smaller or a larger one"
+            )
         if self.reference_k is not None and self.reference_k not in self.k:
             raise ValueError(f"reference_k = {self.reference_k} is not among k: add it")
         self.survey((self.search(),))
@@ -85,10 +90,12 @@ class Calibration(Config):
     def twins(self, winner: int) -> tuple[int, ...]:
         """Known numbers of active features: the winner's k, and one at least twice or half as large.
 
-        A search that gave the same k whatever the data would find the first, and miss the second.
+        A search that gave the same k whatever the data would find the first, and miss the second. The smallest and the
+        largest k come last: from the smallest, decoder projections cannot fall, and at the largest they still may.
         """
         others = [k for k in self.k if max(k / winner, winner / k) >= 2]
-        return (winner, min(others, key=lambda k: max(k / winner, winner / k))) if others else (winner,)
+        ends = {self.k[0], self.k[-1]}
+        return (winner, *sorted(others, key=lambda k: (k in ends, max(k / winner, winner / k)))[:1])
 
     def claims(self, winner: int) -> tuple[DifferenceClaim, ...]:
         """The winner against the reference, on fresh seeds."""

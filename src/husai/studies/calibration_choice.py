@@ -13,6 +13,7 @@ from husai.statistics.estimate import show
 from husai.statistics.intervals import unit_mean
 from husai.studies.calibration import CONFIRM, SEARCH, TWIN, WITHIN, Calibration, arm_name
 from husai.studies.nodes.projection import SCORE
+from husai.studies.plan import RANDOM_MODEL
 from husai.studies.survey_evidence import ArmEvidence
 
 FALLEN = 0.8
@@ -62,19 +63,24 @@ def _candidate(declared: Calibration, setting: str, k: int, evidence: Evidence, 
     each = arm.by_seed("explained_variance")
     known = [v for v in each if v is not None]
     ev = float(np.mean(known)) if known and len(known) == len(each) else None
-    return Candidate(k, bound, ev, _why_not(declared, bound, ev, checks))
+    return Candidate(k, bound, ev, _why_not(declared, arm, bound, ev, checks))
 
 
-def _why_not(declared: Calibration, bound: float | None, ev: float | None, checks: Mapping[str, Convergence]) -> str:
+def _why_not(
+    declared: Calibration, arm: ArmEvidence, bound: float | None, ev: float | None, checks: Mapping[str, Convergence]
+) -> str:
     if early := undertrained({group: c.converged for group, c in checks.items()}):
         return early
+    if arm.flaws:
+        return "; ".join(arm.flaws)
     if ev is None or ev < declared.ev_floor:
         return f"explained variance {'missing' if ev is None else show(ev)} is below the floor {declared.ev_floor:g}"
     return "" if bound is not None else "its excess has no interval"
 
 
 def _projected(declared: Calibration, setting: str, evidence: Evidence, trained: Trained) -> int | None:
-    """Where decoder projections have fallen; None where they do not surely fall, or an arm has not converged."""
+    """Where decoder projections have fallen; None where they do not surely fall, still do at the largest k, or an arm
+    has not converged."""
     arms = {k: evidence[setting, arm_name(k)] for k in declared.k}
     if not all(c.converged for k in declared.k for c in trained[setting, arm_name(k)].values()):
         return None
@@ -83,7 +89,10 @@ def _projected(declared: Calibration, setting: str, evidence: Evidence, trained:
         return None
     first, lowest = scores[declared.k[0]], min(scores.values(), key=lambda values: float(values.mean()))
     low = unit_mean(first - lowest, unit="seeds").low
-    return elbow({k: float(v.mean()) for k, v in scores.items()}) if low is not None and low > 0 else None
+    if low is None or low <= 0:
+        return None
+    at = elbow({k: float(v.mean()) for k, v in scores.items()})
+    return at if at < declared.k[-1] else None
 
 
 def elbow(scores: Mapping[int, float]) -> int:
@@ -124,6 +133,7 @@ def recommendation(
         *_not_worse(claims),
         _agree(first),
         *(_found(known, twin) for known, twin in zip(declared.twins(first.winner), twins, strict=True)),
+        *_another(twins, first.winner),
     ]
     return _facts(declared, first, twins, criteria, claims)
 
@@ -171,8 +181,10 @@ def _confirmed(declared: Calibration, winner: int, evidence: Evidence, trained: 
     shown = "" if beyond else "not shown to be "
     words = f"on fresh seeds k = {winner} is {shown}beyond every control (excess {each})"
     words += "" if floor else f", its explained variance {'missing' if ev is None else show(ev)} is below the floor"
-    words += f", {early}" if early else ""
-    return {"criterion": "confirmation", "holds": beyond and floor and not early, "words": words}
+    words += "" if RANDOM_MODEL in arm.controls else ", random-weight models were not run"
+    words += "".join(f", {why}" for why in [early, *arm.flaws] if why)
+    holds = beyond and floor and not early and not arm.flaws
+    return {"criterion": "confirmation", "holds": holds, "words": words}
 
 
 def _not_worse(claims: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -182,9 +194,9 @@ def _not_worse(claims: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         raws = [element["raw"] for element in claim["elements"] if element["raw"]]
         worse = any(raw["high"] is not None and raw["high"] < 0 for raw in raws)
         said = "the reference is surely more stable" if worse else "the reference is not surely more stable"
-        found.append(
-            {"criterion": "reference", "holds": not worse and bool(raws), "words": f"{said} ({claim['words']})"}
-        )
+        known = bool(raws) and not claim["reasons"]
+        words = f"{said if known else 'whether the reference is more stable cannot be said'} ({claim['words']})"
+        found.append({"criterion": "reference", "holds": known and not worse, "words": words})
     return found
 
 
@@ -192,12 +204,19 @@ def _agree(first: Search) -> dict[str, Any]:
     winner, at = first.winner, first.projected
     if at is None or winner is None:
         words = (
-            "decoder projections do not surely fall from the smallest k, or some k has not converged: add a smaller one"
+            "decoder projections do not surely fall from the smallest k, still fall at the largest, or some k has not "
+            "converged: add smaller and larger ones, or steps"
         )
         return {"criterion": "projections", "holds": False, "words": words}
     holds = within(at, winner)
     words = f"decoder projections have fallen at k = {at}, {'as' if holds else 'not as'} the search (k = {winner})"
     return {"criterion": "projections", "holds": holds, "words": words}
+
+
+def _another(twins: Sequence[Search], winner: int) -> list[dict[str, Any]]:
+    """Without a second twin, a search that gives the same k whatever the data would pass."""
+    words = f"no other k is at least twice or half k = {winner}: no twin can show that another number would be found"
+    return [] if len(twins) > 1 else [{"criterion": "another twin", "holds": False, "words": words}]
 
 
 def _found(known: int, twin: Search) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from husai.training.coupling.config import AnyCoupling
 
 NAME = r"^[A-Za-z0-9.-]+$"
 KNOBS = {"relu_l1": "l1", "gated": "l1", "jumprelu": "l0_target", "gba": "target"}  # what an L0 sets; of others, k
+PARTS = ("aux_k", "song_l1")  # of a loss, where switched on: an architecture may have them beside what makes it one
 EV_MARGIN = 0.01  # of explained variance: less than this counts as no loss; what convergence allows, too
 
 
@@ -24,7 +25,8 @@ class DifferenceClaim(Config):
     """*Are the features of arm a more stable than those of arm b, beyond every trained control?*
 
     With `quality` also: and is its explained variance *not lower* than b's by more than `ev_margin`, or indeed *lower*
-    by more than that (a trade)? Claims of one `family` are open together and are corrected together.
+    by more than that (a trade)? Claims of one `family` are open together and are corrected together; claims without one
+    are a family with all others of their setting that have none.
     """
 
     kind: Literal["difference"] = "difference"
@@ -75,11 +77,13 @@ class Declared(Protocol):
 def differing(a: Declared, b: Declared) -> set[str]:
     """Names of the fields in which two arms differ.
 
-    Of two architectures only the fields that both have count; what sets L0 does not, where the same L0 is requested.
+    Of two architectures the fields that both have count, and parts of a loss that one of them has switched on; what
+    sets L0 does not, where the same L0 is requested.
     """
     x, y = _fields(a), _fields(b)
     shared = x.keys() & y.keys() if a.sae.kind != b.sae.kind else x.keys() | y.keys()
-    return {name for name in shared if x.get(name) != y.get(name)}
+    on = {name for name in PARTS if name not in shared and (x.get(name) or y.get(name))}
+    return {name for name in shared if x.get(name) != y.get(name)} | on
 
 
 def _fields(arm: Declared) -> dict[str, Any]:
@@ -89,6 +93,11 @@ def _fields(arm: Declared) -> dict[str, Any]:
     if arm.l0 is not None:
         found.pop(KNOBS.get(arm.sae.kind, "k"), None)
     return found
+
+
+def family_of(claim: AnyClaim) -> str:
+    """What a claim is corrected with."""
+    return claim.family or f"setting {claim.setting}"
 
 
 def check_claims(claims: Iterable[AnyClaim], settings: dict[str, dict[str, Declared]]) -> None:

@@ -19,7 +19,7 @@ from husai.statistics.estimate import Estimate, at_level
 from husai.statistics.multiple import holm
 from husai.statistics.preconditions import Reason
 from husai.statistics.tests import t_p_value
-from husai.studies.claim import AnyClaim, DifferenceClaim, near_and_far, no_peak, value_of
+from husai.studies.claim import AnyClaim, DifferenceClaim, family_of, near_and_far, no_peak, value_of
 from husai.studies.claim_evidence import Weighed
 from husai.studies.claim_reasons import reasons
 from husai.studies.plan import TARGET
@@ -59,7 +59,10 @@ class Element:
 
 @dataclass(frozen=True)
 class Judged:
-    """A claim and what became of it. `at` is the effective rank that a peak was looked for at."""
+    """A claim and what became of it.
+
+    `at` is the effective rank that a peak was looked for at; `marks` are what has to be said of its arms in any case.
+    """
 
     claim: AnyClaim
     margin: float
@@ -70,6 +73,7 @@ class Judged:
     budgets: Mapping[str, int]
     at: float | None = None
     p_holm: float | None = None
+    marks: tuple[str, ...] = ()
 
     @property
     def state(self) -> State:
@@ -123,7 +127,7 @@ def judge_claims(
     """
     claims, found = plan.survey.claims, []
     for claim in claims:
-        size = sum(other.family == claim.family for other in claims) if claim.family else 1
+        size = sum(family_of(other) == family_of(claim) for other in claims)
         if missing := [plan.not_run[key] for name in claim.arms if (key := (claim.setting, name)) in plan.not_run]:
             why_not = tuple(Reason("not run", text) for text in missing)
             found.append(Judged(claim, plan.survey.margin, size, (), None, why_not, {}))
@@ -143,13 +147,15 @@ def _judge(
 ) -> Judged:
     margin, setting = plan.survey.margin, next(s for s in plan.survey.settings if s.name == claim.setting)
     at, pairs, why_not = _differences(claim, setting, arms)
-    elements = [_element(Weighed(arms, weights), a, b, margin, size) for a, b, weights in pairs]
+    elements = [_element(Weighed(arms, weights), a, b, margin, size, len(pairs)) for a, b, weights in pairs]
     quality = _quality(claim, elements[0].weighed, size) if elements else None
     budgets = {name: plan.budgets[claim.setting, name] for name in claim.arms}
     found = [*why_not, *reasons(plan, claim, [e.weighed for e in elements], arms, trained)]
     if not found and _half(elements, margin, size) != [e.state for e in elements]:
         found.append(Reason("undertrained", "half the steps give another verdict"))
-    return Judged(claim, margin, size, tuple(elements), quality, tuple(dict.fromkeys(found)), budgets, at)
+    marks = tuple(f"{name}: {text}" for name, arm in arms.items() for text in arm.swamped)
+    why = tuple(dict.fromkeys(found))
+    return Judged(claim, margin, size, tuple(elements), quality, why, budgets, at, marks=marks)
 
 
 def _differences(
@@ -174,16 +180,25 @@ def effective_rank(arm: ArmEvidence) -> float | None:
     return arm.records[arm.plan.activations[arm.setting.name, TARGET].id].get("effective_rank").value
 
 
-def _element(weighed: Weighed, a: tuple[str, ...], b: str, margin: float, size: int) -> Element:
+def _element(weighed: Weighed, a: tuple[str, ...], b: str, margin: float, size: int, of: int) -> Element:
     found = weighed.contrasts()
     if found is None:
         return Element(a, b, weighed, {}, None, None)
-    calls = {name: call(c.alive, margin, size) for name, c in found.items() if name != TARGET}
-    raw = call(found[TARGET].alive, margin, size)
-    shown: dict[str, tuple[Call, Estimate]] = {name: (said, wide) for name, (said, wide, _) in calls.items()}
+    calls = {name: _one_of(c.alive, margin, size, of) for name, c in found.items() if name != TARGET}
+    raw = _one_of(found[TARGET].alive, margin, size, of)
     ps = [_p_value(c.alive, margin) for name, c in found.items() if name != TARGET]
     known = [p for p in ps if p is not None]
-    return Element(a, b, weighed, shown, raw[:2], max(known) if len(known) == len(ps) else None)
+    return Element(a, b, weighed, calls, raw, max(known) if len(known) == len(ps) else None)
+
+
+def _one_of(D: Estimate, margin: float, size: int, of: int) -> tuple[Call, Estimate]:
+    """The rule for one difference of several that all have to be beyond.
+
+    All of them beyond needs no correction. One that is not decides against the claim, and the least of several is low
+    by chance: so this is asked at a level that is corrected over them.
+    """
+    said, wide, _ = call(D, margin, size)
+    return (said, wide) if said in ("beyond", "too few units") else call(D, margin, size * of)[:2]
 
 
 def _p_value(D: Estimate, margin: float) -> float | None:
@@ -214,7 +229,7 @@ def _half(elements: list[Element], margin: float, size: int) -> list[State]:
     for element in elements:
         contrasts = element.weighed.contrasts(half=True)
         calls = {} if contrasts is None else {
-            name: call(c.alive, margin, size)[:2] for name, c in contrasts.items() if name != TARGET
+            name: _one_of(c.alive, margin, size, len(elements)) for name, c in contrasts.items() if name != TARGET
         }  # fmt: skip
         found.append(Element(element.a, element.b, element.weighed, calls, None, None).state)
     return found
@@ -223,11 +238,11 @@ def _half(elements: list[Element], margin: float, size: int) -> list[State]:
 def _with_holm(judged: list[Judged]) -> list[Judged]:
     """Holm's p-value of each claim within its family; claims without a verdict count, and have none."""
     found = list(judged)
-    for family in {j.claim.family for j in judged if j.claim.family}:
-        open_ = {j.claim.name: _claim_p(j) for j in judged if j.claim.family == family}
+    for family in {family_of(j.claim) for j in judged}:
+        open_ = {j.claim.name: _claim_p(j) for j in judged if family_of(j.claim) == family}
         known = {name: p for name, p in open_.items() if p is not None}
         adjusted = holm(known, len(open_))
-        found = [replace(j, p_holm=adjusted.get(j.claim.name)) if j.claim.family == family else j for j in found]
+        found = [replace(j, p_holm=adjusted.get(j.claim.name)) if family_of(j.claim) == family else j for j in found]
     return found
 
 

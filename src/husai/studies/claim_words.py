@@ -7,12 +7,14 @@ together, and nothing more.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from husai.statistics.estimate import Estimate, percent, show
-from husai.statistics.power import Needed
+from husai.statistics.power import Needed, units_needed
+from husai.statistics.wording import over
 from husai.store.record import Measurement
-from husai.studies.claim import DifferenceClaim, PeakClaim
+from husai.studies.claim import DifferenceClaim, PeakClaim, family_of
 from husai.studies.claim_verdict import Element, Judged
 from husai.studies.measured import measured, single
 from husai.studies.plan import RANDOM_MODEL
@@ -36,11 +38,12 @@ def claim_facts(judged: Judged) -> dict[str, Any]:
         "margin": judged.margin,
         "factors": list(claim.factors),
         "alone": judged.alone,
-        "family": claim.family,
+        "family": family_of(claim),
         "open_together": judged.family,
         "reasons": [{"code": reason.code, "text": reason.text} for reason in judged.reasons],
         "budgets": dict(judged.budgets),
         "effective_rank": judged.at,
+        "explained_variance_would_settle": None if (found := quality_settling(judged)) is None else found.plain(),
         "least": None if least is None else {"a": list(least[0].a), "b": least[0].b, "control": least[1]},
         "elements": [_element_facts(element, judged) for element in judged.elements],
     }
@@ -61,7 +64,7 @@ def _element_facts(element: Element, judged: Judged) -> dict[str, Any]:
 def settling(element: Element, judged: Judged) -> dict[str, Needed]:
     """How many units would settle what is undecided, by control."""
     return {
-        control: element.weighed.to_settle(control, D, judged.margin, judged.family)
+        control: element.weighed.to_settle(control, D, judged.margin, judged.family * len(judged.elements))
         for control, (said, D) in element.calls.items()
         if said == "undecided" and D.se is not None
     }
@@ -81,8 +84,15 @@ def words(judged: Judged) -> str:
     if judged.state == "not run":
         return "; ".join(reason.text for reason in judged.reasons)
     if judged.reasons:
-        return f"no verdict: {'; '.join(reason.text for reason in judged.reasons)}"
-    parts = [f"{judged.state}: {_stability(judged)}", *_quality(judged), *_peak(judged), _credit(judged)]
+        return "; ".join([f"no verdict: {'; '.join(reason.text for reason in judged.reasons)}", *judged.marks])
+    parts = [
+        f"{judged.state}: {_stability(judged)}",
+        *_quality(judged),
+        *_peak(judged),
+        _credit(judged),
+        _scope(judged),
+    ]
+    parts += judged.marks
     return "; ".join(part for part in parts if part)
 
 
@@ -114,7 +124,19 @@ def _quality(judged: Judged) -> list[str]:
     said = f"explained variance is {'' if lower else 'not '}lower {by}"
     if state == "undecided":
         said = f"whether explained variance is lower {by} is undecided"
-    return [f"{said}, it differs by {difference.words()}"]
+    more = [needed.words()] if (needed := quality_settling(judged)) is not None else []
+    return [f"{said}, it differs by {difference.words()}", *more]
+
+
+def quality_settling(judged: Judged) -> Needed | None:
+    """How many units would settle whether explained variance is lower, where that is undecided and its spread known."""
+    if judged.quality is None or not isinstance(judged.claim, DifferenceClaim):
+        return None
+    state, D = judged.quality
+    if state != "undecided" or D.se is None or not D.bounded:
+        return None
+    loss = replace(D, value=-D.value, low=None if D.high is None else -D.high, high=None if D.low is None else -D.low)
+    return replace(units_needed(loss, judged.claim.ev_margin, judged.family), value=D.value)
 
 
 def _peak(judged: Judged) -> list[str]:
@@ -129,6 +151,14 @@ def _credit(judged: Judged) -> str:
         return f"due to {judged.claim.factors[0]}, which alone differed"
     together = [*judged.claim.factors, *(["the number of steps"] if len(set(judged.budgets.values())) > 1 else [])]
     return f"{_and(together)} differed together, so none of them is singled out"
+
+
+def _scope(judged: Judged) -> str:
+    """What a decided claim holds for: no more than was varied."""
+    if judged.state not in ("supported", "not supported"):
+        return ""
+    setting = judged.elements[0].weighed.one.setting
+    return over(setting.training.vary, "this checkpoint" if setting.captured is not None else "these rows")
 
 
 def _and(names: Sequence[str]) -> str:
@@ -150,11 +180,9 @@ def claim_measurements(judged: Judged) -> list[Measurement]:
         made.append(
             _of("claim.explained_variance", difference, "share of variance, a minus b", {"claim": name}, judged.family)
         )
-    if judged.claim.family:
-        why = f"Holm over {judged.family} claims that were open together; of stability alone"
-        no_p = "no verdict, or nothing varied" if judged.p_holm is None else why
-        made.append(single("claim.p_holm", judged.p_holm, "p-value", {"claim": name}, no_p))
-    return made
+    why = f"Holm over {judged.family} claim{'s' * (judged.family > 1)} open together; of stability alone"
+    no_p = "no verdict, or nothing varied" if judged.p_holm is None else why
+    return [*made, single("claim.p_holm", judged.p_holm, "p-value", {"claim": name}, no_p)]
 
 
 def _of(name: str, estimate: Estimate, unit: str, scope: dict[str, str], family: int, null: str = "") -> Measurement:

@@ -23,7 +23,8 @@ def programme_answer(folder: Path, record: RunRecord) -> tuple[dict[str, Any], s
         "report": report, "summary": summary, "id": record.id,
     }  # fmt: skip
     answers = [f"{study['study']}: {study['answer'] or 'no answer in its record'}" for study in facts["studies"]]
-    return data, "\n".join([rendered(_table(record), least=LEAST), *answers, report])
+    known = [facts[name] for name in ("scope", "positive") if facts.get(name)]
+    return data, "\n".join([rendered(_table(record), least=LEAST), *known, *answers, report])
 
 
 def _table(record: RunRecord) -> Table:

@@ -8,6 +8,7 @@ from pydantic import Discriminator, Field, Tag, model_validator
 
 from husai.config import Config
 from husai.studies.calibration import Calibration
+from husai.studies.claim import family_of
 from husai.studies.replay import Replay
 from husai.studies.study import Study
 from husai.studies.survey import Survey
@@ -57,6 +58,9 @@ class Programme(Config):
     question: str
     studies: tuple[AnyStudy, ...] = Field(min_length=1)
     hypotheses: tuple[Hypothesis, ...] = ()
+    positive: tuple[str, ...] = Field(
+        default=(), description="claims of which the answer is known to be yes: without it no hypothesis is decided"
+    )
     remarks: tuple[str, ...] = ()
 
     @model_validator(mode="after")
@@ -65,7 +69,7 @@ class Programme(Config):
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"two studies are called {twice[0]}: give each its own name")
         families = {
-            f"{s.name}/{claim.name}": (s.name, claim.family)
+            f"{s.name}/{claim.name}": (s.name, family_of(claim))
             for s in self.studies
             if isinstance(s, Survey)
             for claim in s.claims
@@ -75,6 +79,8 @@ class Programme(Config):
                 raise ValueError(f"{hypothesis.name}: no study has the claim {missing[0]}")
             if hypothesis.rule == "any":
                 _one_family(hypothesis, families)
+        if missing := [name for name in self.positive if name not in families]:
+            raise ValueError(f"positive: no study has the claim {missing[0]}")
         return self
 
 
@@ -82,7 +88,7 @@ def _one_family(hypothesis: Hypothesis, families: dict[str, tuple[str, str]]) ->
     """What is claimed of any of several claims must have been corrected over all of them."""
     own = {families[name] for name in hypothesis.claims}
     whole = {name for name, family in families.items() if family in own}
-    if len(own) != 1 or not next(iter(own))[1] or set(hypothesis.claims) != whole:
+    if len(own) != 1 or set(hypothesis.claims) != whole:
         raise ValueError(
             f"{hypothesis.name}: rule any takes all claims of one family of one study, which are corrected together"
         )

@@ -10,7 +10,7 @@ from husai.statistics.convergence import undertrained
 from husai.store.record import Interval, Measurement, RunRecord
 from husai.studies.plan import TARGET
 from husai.studies.programme import Programme
-from husai.studies.programme_words import answer, hypothesis_facts
+from husai.studies.programme_words import answer, doubt_of, hypothesis_facts
 
 QUALITY, STABLE = "explained_variance", "least_excess"
 SHOWN = ("l0", QUALITY, "dead_share")
@@ -43,7 +43,8 @@ def conclude_programme(
 ) -> tuple[tuple[Measurement, ...], dict[str, Any]]:
     """Measurements and facts of the programme's record, from those of its studies alone."""
     claims = [claim for study in finished for claim in study.claims]
-    hypotheses = [hypothesis_facts(hypothesis, claims) for hypothesis in programme.hypotheses]
+    doubt = doubt_of(programme.positive, claims)
+    hypotheses = [hypothesis_facts(hypothesis, claims, doubt) for hypothesis in programme.hypotheses]
     known: dict[str, str] = {}
     arms = [arm for study in finished if study.record.kind == "survey" for arm in _arms(study, known)]
     front = standings_of(arms)
@@ -51,11 +52,29 @@ def conclude_programme(
         "question": programme.question,
         "answer": answer(hypotheses),
         "hypotheses": hypotheses,
+        "positive": _positive(programme, claims, doubt),
+        "scope": _scope(finished),
         "studies": [_study_facts(study) for study in finished],
         "front": [arm.facts | front[arm.key] for arm in arms],
         "remarks": list(programme.remarks),
     }
     return tuple(m for arm in arms for m in arm.measurements), facts
+
+
+def _positive(programme: Programme, claims: list[dict[str, Any]], doubt: str) -> str:
+    """What the positive control said, in words."""
+    if doubt or not programme.positive:
+        return doubt or "no positive control was declared, so nothing shows that the method finds what is there"
+    known = {f"{c['study']}/{c['claim']}": c for c in claims}
+    each = (f"{name}: {known[name]['title']} ({known[name]['words']})" for name in programme.positive)
+    return f"the positive control says yes: {'; '.join(each)}"
+
+
+def _scope(finished: list[Finished]) -> str:
+    """What varied in its surveys: nothing that a hypothesis says holds for more."""
+    varied = [s["what_varied"] for f in finished if f.record.kind == "survey" for s in f.record.facts["settings"]]
+    each = "; elsewhere ".join(dict.fromkeys(varied))
+    return f"of one checkpoint and one set of rows for each source: {each}" if varied else ""
 
 
 def _study_facts(study: Finished) -> dict[str, Any]:
@@ -85,11 +104,11 @@ def _arms(study: Finished, known: dict[str, str]) -> list[FrontArm]:
     for arm in record.facts["arms"]:
         setting, name = arm["setting"], arm["arm"]
         rows = record.parents[f"activation {setting} {TARGET}"]
-        early = undertrained(arm["converged"])
+        why_not = "; ".join([*filter(None, [undertrained(arm["converged"])]), *arm.get("flaws", [])])
         facts = {
             "study": study.name, "setting": setting, "arm": name, "kind": arm["kind"],
             "source": known.setdefault(rows, titles[setting]), "steps": arm["steps"], "says": arm["says"],
-            "takes_part": not early, "why_not": early,
+            "takes_part": not why_not, "why_not": why_not,
         }  # fmt: skip
         ms = [_copied(study, m) for m in _wanted(record, setting, name)]
         found.append(FrontArm((study.name, setting, name), rows, facts, tuple(ms)))
@@ -109,7 +128,7 @@ def _copied(study: Finished, m: Measurement) -> Measurement:
 
 
 def standings_of(arms: list[FrontArm]) -> dict[tuple[str, str, str], dict[str, Any]]:
-    """Among the converged arms of one source: whose point no other beats in both, and who is surely behind whom.
+    """Among the arms of one source that take part: whose point no other beats in both, and who is surely behind whom.
 
     Surely: the other's intervals of both numbers lie wholly above its own, which is stricter than an interval of each
     difference. Arms of different studies on one source are compared, since it is the same source.

@@ -9,17 +9,21 @@ from husai.statistics.decision import call
 from husai.statistics.estimate import Estimate
 from husai.studies.programme import RULES, Hypothesis
 
+FEW = 12  # claims of which an undecided hypothesis repeats the words; of more, the table of its claims has them
 PART = "as far as it was run, "
 Verdict = Literal["supported", "not supported", "undecided", "not run"]
 Claims = Sequence[dict[str, Any]]  # facts of claims, each with its study
 
 
-def hypothesis_facts(hypothesis: Hypothesis, every: Claims) -> dict[str, Any]:
-    """State, the claims that decided it, and one sentence."""
+def hypothesis_facts(hypothesis: Hypothesis, every: Claims, doubt: str = "") -> dict[str, Any]:
+    """State, the claims that decided it, and one sentence; in `doubt` of the method nothing is decided."""
     wanted = set(hypothesis.claims)
     claims = [c for c in every if not wanted or f"{c['study']}/{c['claim']}" in wanted]
     claims = [] if hypothesis.rule == "not run" else claims
     state, deciding = verdict(hypothesis, claims)
+    words = _words(state, claims, deciding, bool(hypothesis.not_run))
+    if doubt and state in ("supported", "not supported"):
+        state, deciding, words = "undecided", [], f"undecided: {doubt}; but for that, {words}"
     return {
         "hypothesis": hypothesis.name,
         "title": hypothesis.title,
@@ -27,7 +31,7 @@ def hypothesis_facts(hypothesis: Hypothesis, every: Claims) -> dict[str, Any]:
         "rule": hypothesis.rule,
         "rule_words": RULES[hypothesis.rule],
         "state": state,
-        "words": _words(state, claims, deciding, bool(hypothesis.not_run)),
+        "words": words,
         "claims": [_short(c, c in deciding) for c in claims],
         "not_run": list(hypothesis.not_run),
     }
@@ -84,7 +88,16 @@ def _words(state: Verdict, claims: Claims, deciding: Claims, partly: bool) -> st
     counts = {name: sum(c["state"] == name for c in claims) for name in states}
     early = len(claims) - sum(counts.values())
     held = [f"{n} {name}" for name, n in (counts | {"without a verdict": early}).items() if n]
-    return f"undecided: of {len(claims)} claim{'s' if len(claims) > 1 else ''} {', '.join(held)}"
+    said = f"undecided: of {len(claims)} claim{'s' if len(claims) > 1 else ''} {', '.join(held)}"
+    return "; ".join([said, *(f"{c['study']}: {c['title']} ({c['words']})" for c in claims if len(claims) <= FEW)])
+
+
+def doubt_of(positive: Sequence[str], every: Claims) -> str:
+    """Which claims that must be supported are not, in words; empty where all of them are."""
+    known = {f"{c['study']}/{c['claim']}": c for c in every}
+    bad = [known[name] for name in positive if known[name]["state"] != "supported"]
+    each = "; ".join(f"{c['study']}: {c['title']} ({c['words']})" for c in bad)
+    return f"the positive control does not say yes, so the method is in doubt: {each}" if bad else ""
 
 
 def _short(claim: dict[str, Any], deciding: bool) -> dict[str, Any]:

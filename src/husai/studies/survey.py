@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from husai.activations.source import CapturedSource, FolderSource, Source
+from husai.activations.source import CapturedSource, FolderSource, PlantedSource, Source, SurrogateSource
 from husai.config import Config
 from husai.saes.config import SAEConfig
 from husai.studies.budgets import check_budget, doubled
@@ -110,6 +110,14 @@ class Setting(Config):
     def random_models(self) -> int:
         """Random-weight models held against this source."""
         return 0 if self.captured is None else self.controls.random_models
+
+    @property
+    def no_models(self) -> str:
+        """Why no random-weight models are held against it, where rows come from a model; else empty."""
+        if self.random_models or isinstance(self.source, PlantedSource | SurrogateSource):
+            return ""
+        why = "switched off" if self.captured is not None else "the activations come without a model"
+        return f"{self.name}: random-weight models ({why}): nothing here is shown to be learned"
 
 
 class Survey(Config):

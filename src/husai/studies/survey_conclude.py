@@ -22,7 +22,7 @@ from husai.studies.heads import left_out
 from husai.studies.measured import measured, single
 from husai.studies.plan import TARGET
 from husai.studies.survey import MATCHED, Setting
-from husai.studies.survey_evidence import NOTHING, ArmEvidence
+from husai.studies.survey_evidence import NO_STATEMENT, NOTHING, ArmEvidence
 from husai.studies.survey_plan import SurveyPlan
 from husai.studies.survey_words import answer, comparisons, truth
 
@@ -69,7 +69,7 @@ class _Judged:
                 got = self.evidence.mean("l0", group)
                 found.append(f"unmatched: L0 on {group} is {got:.4g} where {arm.l0:g} was requested")
         early = undertrained({group: c.converged for group, c in self.trained.items()})
-        return [*found, *([early] if early else [])]
+        return [*found, *([early] if early else []), *self.evidence.flaws]
 
 
 def conclude_survey(
@@ -80,7 +80,8 @@ def conclude_survey(
     for setting in plan.survey.settings:
         for arm in setting.arms:
             evidence = ArmEvidence(plan, setting, arm, folders, records)
-            judged[setting.name, arm.name] = _Judged(evidence, evidence.trained(margin), evidence.says(margin))
+            said = NO_STATEMENT if evidence.flaws else evidence.says(margin)
+            judged[setting.name, arm.name] = _Judged(evidence, evidence.trained(margin), said)
     claims = judge_claims(
         plan, {key: found.evidence for key, found in judged.items()}, {key: f.trained for key, f in judged.items()}
     )
@@ -226,7 +227,6 @@ def _facts(
     records: Mapping[str, RunRecord],
 ) -> dict[str, Any]:
     survey = plan.survey
-    warnings = {text for node in plan.stacks.values() for text in records[node.id].facts["warnings"]}
     return {
         "question": survey.question,
         "margin": survey.margin,
@@ -243,10 +243,21 @@ def _facts(
             }
             for setting in survey.settings
         ],
-        "warnings": sorted(warnings.union(left_out(arm.sae for s in survey.settings for arm in s.arms))),
-        "not_run": list(plan.not_run.values()),
+        "warnings": [*_warned(plan, records), *sorted(left_out(arm.sae for s in survey.settings for arm in s.arms))],
+        "not_run": [*plan.not_run.values(), *filter(None, (setting.no_models for setting in survey.settings))],
         "remarks": list(survey.remarks),
     }
+
+
+def _warned(plan: SurveyPlan, records: Mapping[str, RunRecord]) -> list[str]:
+    """What the trainings at the arms' budgets warned of, and which arms they were of, on the source or on a control."""
+    found: dict[str, dict[str, None]] = {}
+    for (setting, source, arm, steps), node in plan.stacks.items():
+        if steps == plan.budgets[setting, arm]:
+            place = f"{setting} {arm}" if source == TARGET else f"{setting} {arm} on {source}"
+            for text in records[node.id].facts["warnings"]:
+                found.setdefault(text, {})[place] = None
+    return [f"{', '.join(places)}: {text}" for text, places in sorted(found.items())]
 
 
 def _arm_facts(
@@ -271,6 +282,7 @@ def _arm_facts(
             for control in e.controls
         },
         "reasons": found.reasons,
+        "flaws": e.flaws,
         "convergence": {group: c.words() for group, c in found.trained.items()},
         "converged": {group: c.converged for group, c in found.trained.items()},
         "rank": rank,

@@ -11,7 +11,7 @@ import numpy as np
 
 from husai.statistics.convergence import Convergence, convergence
 from husai.statistics.decision import call
-from husai.statistics.estimate import Estimate, at_level
+from husai.statistics.estimate import Estimate, at_level, show
 from husai.statistics.intervals import unit_mean
 from husai.store.record import RunRecord
 from husai.store.tensors import Arrays, load_arrays
@@ -22,7 +22,10 @@ from husai.studies.plan import GAUSSIAN, RANDOM_MODEL, TARGET, random_model
 from husai.studies.survey import MATCHED, Setting, SurveyArm
 from husai.studies.survey_plan import SurveyPlan, seeds_of
 from husai.studies.weighed import over_seeds_or_groups, stability_beyond, stability_on
+from husai.training.coupling.swamped import MARK
 
+COLLAPSED, OPPOSITE = "collapsed", "opposite signs"  # how the words of a flaw begin
+NO_STATEMENT = "no statement"
 NOTHING = "some pair of seeds has nothing to compare"
 
 
@@ -101,8 +104,28 @@ class ArmEvidence:
             calls.append("too few units" if excess is None else call(excess, margin)[0])
         for state in ("too few units", "not beyond"):
             if state in calls:
-                return "no statement" if state == "too few units" else state
+                return NO_STATEMENT if state == "too few units" else state
         return "beyond" if set(calls) == {"beyond"} else "undecided"
+
+    @cached_property
+    def flaws(self) -> list[str]:
+        """Why nothing may be said of the arm by itself, whatever its excess: dictionaries that have collapsed agree
+        with anything, and an excess whose sign is another one over all latents rests on which of them are dead."""
+        n = len(self.records[self.node(TARGET).id].facts["collapsed_seeds"])
+        found = [f"{COLLAPSED}: {n} dictionaries"] if n else []
+        for control in self.controls:
+            alive, every = self.excess(control), self.excess(control, "all")
+            if alive is not None and every is not None and alive.value * every.value < 0:
+                values = f"{show(alive.value)} over alive latents and {show(every.value)} over all"
+                found.append(f"{OPPOSITE}: the excess over {control} is {values}")
+        return found
+
+    @property
+    def swamped(self) -> list[str]:
+        """What its training on the source warned of, where the coupling drew more than the data did."""
+        budget = self.plan.budgets[self.setting.name, self.arm.name]
+        stack = self.plan.stacks[self.setting.name, TARGET, self.arm.name, budget]
+        return [text for text in self.records[stack.id].facts["warnings"] if MARK in text]
 
     def mean(self, name: str, group: str, half: bool = False) -> float:
         """Mean of a measurement over the sources of a group; NaN where one misses it."""
@@ -157,4 +180,4 @@ class ArmEvidence:
 
 
 def _comparable(state: str) -> str:
-    return "no verdict" if state == "no statement" else state
+    return "no verdict" if state == NO_STATEMENT else state

@@ -7,6 +7,7 @@ from typing import Any
 
 from husai.statistics.convergence import UNDERTRAINED
 from husai.store.record import Measurement
+from husai.studies.survey_evidence import COLLAPSED, OPPOSITE
 
 ArmFacts = dict[str, Any]
 CONSISTENT = {
@@ -21,9 +22,9 @@ STATES = {
 }  # fmt: skip
 ALONE = {
     "beyond": "beyond every control",
-    "not beyond": "not beyond every control",
+    "not beyond": "not beyond some control",
     "undecided": "undecided",
-    "no statement": "too few units",
+    "no statement": "no statement",
 }
 TRUE, FALSE, SHORT, OPEN, UNKNOWN = "true", "not true", "short of the truth", "undecided", "unknown"
 
@@ -90,7 +91,7 @@ def _left_out(arms: list[ArmFacts]) -> str:
     """How many take no part, by reason; an arm may have both."""
     counts = {
         word: sum(any(reason.startswith(word) for reason in arm["reasons"]) for arm in arms)
-        for word in ("unmatched", UNDERTRAINED)
+        for word in ("unmatched", UNDERTRAINED, COLLAPSED, OPPOSITE)
     }
     held = ", ".join(f"{n} {word}" for word, n in counts.items() if n)
     return f" ({held})" if held else ""

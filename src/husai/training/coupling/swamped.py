@@ -13,6 +13,7 @@ import numpy as np
 
 from husai.statistics.estimate import show
 
+MARK = "the weight draws more than the data do"
 SWAMPED_ABOVE = 1.0  # the term over the reconstruction loss, both as means over seeds
 
 
@@ -30,6 +31,5 @@ def swamped(name: str, history: Mapping[str, Mapping[int, np.ndarray]]) -> str:
     worst, last = max(shares, key=lambda step: shares[step]), max(shares)
     return (
         f"coupling {name}: its term is {show(shares[worst])} times the reconstruction loss at step {worst} and "
-        f"{show(shares[last])} times at the end: the weight draws more than the data do, so look at the explained "
-        "variance, or lower coupling.weight"
+        f"{show(shares[last])} times at the end: {MARK}, so look at the explained variance, or lower coupling.weight"
     )
