@@ -21,7 +21,7 @@ CASES = [(d, n_active, seed) for d in (24, 32) for n_active in (2, 4) for seed i
 def calibration(source: Source, d_in: int) -> Calibration:
     """Small and short; the margin is wide, so that a few seeds of a small dictionary can converge within it."""
     return Calibration(
-        source=source, sae=TopKConfig(d_sae=2 * d_in, aux_k=d_in // 2), k=(2, 4, 8), ev_floor=0.3, margin=0.1,
+        source=source, sae=TopKConfig(d_sae=2 * d_in, aux_k=d_in // 2), k=(1, 2, 4, 8), ev_floor=0.3, margin=0.1,
         training=TrainingConfig(steps=400, batch=256, lr=1e-2, eps=1e-2, decay=0.5), max_steps=1600,
     )  # fmt: skip
 

@@ -172,7 +172,6 @@ def _kinds(surveys: ModuleType) -> Iterator[None]:
 
     def measure(role: str, node: Any, draft: Any, facts: dict[str, Any], *rest: Any) -> list[Measurement]:
         made = own["measure"](role, node, draft, facts, *rest)
-        facts["collapsed_seeds"] = []
         curves = {"steps": [0, 16, 64], "mcc_signed_alive": [0.3, None, 0.8], "cosine_to_init": [1.0, 0.7, 0.4]}
         write_json(draft.path / "trajectory.json", curves)
         return made

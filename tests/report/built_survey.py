@@ -185,6 +185,7 @@ def _measure(
     plan: SurveyPlan,
     scores: Callable[[str], Scores],
 ) -> list[Measurement]:
+    facts["collapsed_seeds"] = []
     _, setting_name, source, arm_name, steps = role.split(" ")
     setting = next(s for s in plan.survey.settings if s.name == setting_name)
     arm, wanted = next(a for a in setting.arms if a.name == arm_name), scores(arm_name)

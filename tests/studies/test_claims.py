@@ -254,3 +254,25 @@ def test_that_one_of_many_other_arms_is_low_by_chance_decides_against_no_peak() 
     below = [0.4 + D.value - 0.05 + factor * D.se for factor in (sum(ts) / 2, ts[1] + 0.1)]
     assert judge(below[0])[0] == "undecided", "at 95 % by itself it is below the margin, as one of seven it is not"
     assert judge(below[1])[0] == "not supported"
+
+
+def test_what_is_undecided_of_explained_variance_says_how_many_seeds_would_settle_it() -> None:
+    claim = K2_OVER_K8.model_copy(update={"quality": "not lower"})
+    found = judged(Hand(FLAT | {("k2", "target"): 0.7}, evs={"k2": 0.8898}), claim)
+    assert found.beyond_state == "supported" and found.state == "undecided"
+    needed = claim_facts(found)["explained_variance_would_settle"]
+    assert (
+        needed["n"] > 5 and needed["value"] == pytest.approx(-0.0102) and f"{needed['n']} seeds would" in words(found)
+    )
+    settled = judged(Hand(FLAT | {("k2", "target"): 0.7}), claim)
+    assert settled.state == "supported" and claim_facts(settled)["explained_variance_would_settle"] is None
+
+
+HOLDS = "for these rows, over these initialisations and batch orders"
+
+
+def test_a_decided_claim_says_what_it_holds_for() -> None:
+    assert words(judged(Hand(FLAT | {("k2", "target"): 0.7}))).endswith(HOLDS)
+    assert words(judged(Hand(FLAT))).endswith(HOLDS)
+    open_ = Hand(FLAT | {("k2", "target"): 0.47}, spread=0.02)
+    assert "for these rows" not in words(judged(open_)), "nothing was decided"

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-import pytest
-
+from evidence_on_disk import FLAT, Files, setting
 from husai.activations.source import PlantedSource, SurrogateSource
+from husai.recipes.architectures import grokked
 from husai.recipes.quickstart import study
 from husai.statistics.decision import decide
+from husai.studies.claim_words import words
 from husai.studies.evidence import Measured, difference, evidence, gather
 from husai.studies.plan import plan
+from husai.studies.study import Controls
 from husai.tasks.planted import PlantedConfig
 from husai.training.config import TrainingConfig
 
@@ -48,7 +51,16 @@ def test_without_the_gaussian_there_is_no_verdict(small_study: Callable[..., Any
     assert {reason.code for reason in decide(bare).reasons} >= {"missing control"}
 
 
-@pytest.mark.parametrize("count", [0, 3])
-def test_too_few_random_models_decide_nothing(count: int) -> None:
-    few = study().override([f"controls.random_models={count}"])
-    assert len([s for s in plan(few, few.training.steps).sources if s.startswith("random-model-")]) == count
+def test_an_effect_that_random_weight_models_have_too_is_not_supported(tmp_path: Path) -> None:
+    """The effect of k is beyond the Gaussian, and as large on models that learned nothing."""
+    high = FLAT | {("k2", "target"): 0.6}
+    read = setting(grokked("blocks.0.hook_resid_post"), controls=Controls(random_models=5))
+    found, arms = Files(tmp_path, high | {("k2", "random_model"): 0.6}, models=0.01).judge(read)
+    calls = {name: said for name, (said, _) in found.elements[0].calls.items()}
+    assert calls == {"gaussian": "beyond", "random_model": "not beyond"} and found.state == "not supported"
+    assert "beyond random_model" in words(found) and found.raw_state == "supported"
+    assert arms["k2"].says(0.05) == "not beyond"
+    kept, _ = Files(tmp_path, high, models=0.01).judge(read)
+    assert kept.state == "supported" and kept.elements[0].calls["random_model"][1].n_unit == "seeds, 5 models"
+    few = setting(grokked("blocks.0.hook_resid_post"), controls=Controls(random_models=3))
+    assert Files(tmp_path, high, models=0.01).judge(few)[0].state == "no verdict", "three models, however many seeds"
