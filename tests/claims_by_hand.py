@@ -61,6 +61,7 @@ class Hand:
     half_evs: Mapping[str, float] = field(default_factory=dict)
     swamped: str = ""
     seed: int = 0
+    drawn: bool = False  # the mean of the matrix is drawn too, and not exactly what is given
 
     def judge(self, declared: Survey) -> list[Judged]:
         """Every claim of the survey."""
@@ -113,7 +114,7 @@ class HandArm:
         effect_S, noise_SS = rng.standard_normal(SEEDS), rng.standard_normal((SEEDS, SEEDS))
         raw = self.hand.spread * (effect_S[:, None] + effect_S[None] + (noise_SS + noise_SS.T) / 2)
         off = raw[~np.eye(SEEDS, dtype=bool)]
-        return mean + raw - off.mean()
+        return mean + raw - (0.0 if self.hand.drawn else off.mean())
 
     def by_unit(self, name: str) -> tuple[list[float] | None, str]:
         """Explained variance of each seed; None where it is missing."""
