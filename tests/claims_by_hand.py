@@ -16,7 +16,8 @@ from husai.saes.config import TopKConfig
 from husai.statistics.convergence import Convergence, convergence
 from husai.statistics.intervals import pair_mean_difference
 from husai.studies.claim import AnyClaim
-from husai.studies.claim_verdict import Judged, judge_claims
+from husai.studies.claim_judged import Judged
+from husai.studies.claim_verdict import judge_claims
 from husai.studies.study import Controls
 from husai.studies.survey import Setting, Survey, SurveyArm
 from husai.studies.survey_plan import SurveyPlan, survey_plan

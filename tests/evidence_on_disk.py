@@ -17,7 +17,8 @@ from husai.statistics.convergence import Convergence, convergence
 from husai.statistics.intervals import pair_mean
 from husai.store.tensors import save_arrays
 from husai.studies.claim import DifferenceClaim
-from husai.studies.claim_verdict import Judged, judge_claims
+from husai.studies.claim_judged import Judged
+from husai.studies.claim_verdict import judge_claims
 from husai.studies.study import Controls
 from husai.studies.survey import Setting, Survey, SurveyArm
 from husai.studies.survey_evidence import ArmEvidence

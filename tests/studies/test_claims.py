@@ -12,7 +12,7 @@ from husai.saes.config import AlignedConfig, HierarchicalTopKConfig, JumpReluCon
 from husai.statistics.tests import t_p_value
 from husai.studies.claim import DifferenceClaim, PeakClaim, differing, near_and_far, no_peak
 from husai.studies.claim_evidence import Weighed
-from husai.studies.claim_verdict import Element
+from husai.studies.claim_judged import Element
 from husai.studies.claim_words import claim_facts, claim_measurements, title, words
 from husai.studies.survey import SurveyArm
 from husai.training.coupling.config import AlignmentConfig, JointConfig
@@ -38,8 +38,7 @@ def judged(hand: Hand, claim=K2_OVER_K8, **more):
 def test_a_difference_counts_as_far_as_the_control_does_not_have_it(target, gaussian, state, alone) -> None:
     found = judged(Hand(FLAT | {("k2", "target"): target, ("k2", "gaussian"): gaussian}))
     assert (found.state, found.raw_state) == (state, alone)
-    least = found.least
-    assert least is not None and least[2].value == pytest.approx(target - gaussian)
+    assert found.elements[0].calls["gaussian"][1].value == pytest.approx(target - gaussian)
     assert words(found).startswith(state)
 
 
@@ -180,7 +179,7 @@ def test_facts_and_measurements_carry_everything_that_decided() -> None:
     claim = K2_OVER_K8.model_copy(update={"family": "one"})
     found = judged(Hand(FLAT | {("k2", "target"): 0.7}), claim)
     facts, made = claim_facts(found), {m.key: m for m in claim_measurements(found)}
-    assert facts["state"] == "supported" and facts["alone"] and facts["least"]["control"] == "gaussian"
+    assert facts["state"] == "supported" and facts["alone"]
     excess = made["claim.excess[a=k2,b=k8,claim=c,control=gaussian]"]
     assert excess.value == pytest.approx(0.3) and excess.n == 5 and excess.null == "gaussian"
     assert excess.interval is not None and str(round(excess.interval.low or 0, 4)) in facts["words"]
@@ -276,3 +275,19 @@ def test_a_decided_claim_says_what_it_holds_for() -> None:
     assert words(judged(Hand(FLAT))).endswith(HOLDS)
     open_ = Hand(FLAT | {("k2", "target"): 0.47}, spread=0.02)
     assert "for these rows" not in words(judged(open_)), "nothing was decided"
+
+
+def test_a_peak_is_denied_by_one_difference_that_may_be_read_and_by_no_other() -> None:
+    """k2 and k8 around a peak at k4: an arm that has not converged can neither support nor deny."""
+    claim = PeakClaim(name="peak", setting="here", arms=("k2", "k4", "k8"), field="k", factors=("k",))
+    rises = FLAT | {("k2", "target"): 0.7}
+    denied = judged(Hand(rises, early=("k8",)), claim)
+    assert denied.state == "not supported" and denied.raw_state == "not supported"
+    assert "k4 not more stable than k2" in words(denied) and "without k8, of which nothing may be read" in words(denied)
+    assert [e["says"]["gaussian"] for e in claim_facts(denied)["elements"]] == ["not beyond", "no verdict"]
+    for early in ("k2", "k4"):
+        found = judged(Hand(rises | {("k8", "target"): 0.2}, early=(early,)), claim)
+        assert found.state == "no verdict", f"{early} would have denied it"
+    high = FLAT | {("k4", "target"): 0.7}
+    assert judged(Hand(high), claim).state == "supported"
+    assert judged(Hand(high, early=("k8",)), claim).state == "no verdict", "all of them have to be beyond"

@@ -3,15 +3,15 @@
 A claim is *supported* where arm a is more stable than arm b beyond every trained control (and what it asks of
 explained variance holds), *not supported* where some control or the explained variance surely says no, else
 *undecided*; arms that have not converged, collapsed, or whose signs differ between alive and all latents leave *no
-verdict*, and a claim about an arm that could not be trained here is *not run*. Claims of one family are open together:
-their intervals are Bonferroni's over all of them, and Holm's p-values stand beside.
+verdict*, and a claim about an arm that could not be trained here is *not run*. Of a peak one difference is enough to
+say no: it needs its own arms only, whatever the others are. Claims of one family are open together: their intervals are
+Bonferroni's over all of them, and Holm's p-values stand beside.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import replace
 
 from husai.statistics.convergence import Convergence
 from husai.statistics.decision import Call, call
@@ -21,99 +21,12 @@ from husai.statistics.preconditions import Reason
 from husai.statistics.tests import t_p_value
 from husai.studies.claim import AnyClaim, DifferenceClaim, family_of, near_and_far, no_peak, value_of
 from husai.studies.claim_evidence import Weighed
+from husai.studies.claim_judged import Element, Judged, Quality
 from husai.studies.claim_reasons import reasons
 from husai.studies.plan import TARGET
 from husai.studies.survey import Setting
 from husai.studies.survey_evidence import ArmEvidence
 from husai.studies.survey_plan import SurveyPlan
-
-State = Literal["supported", "not supported", "undecided", "no verdict", "not run"]
-Quality = Literal["holds", "fails", "undecided"]
-QUALITIES: dict[Quality, State] = {"holds": "supported", "fails": "not supported", "undecided": "undecided"}
-
-
-@dataclass(frozen=True)
-class Element:
-    """One difference of a claim: arms a less arms b, with what the rule says over each control.
-
-    `raw` is what it would say of the difference itself, without controls: shown beside, never decisive.
-    """
-
-    a: tuple[str, ...]
-    b: str
-    weighed: Weighed
-    calls: Mapping[str, tuple[Call, Estimate]]
-    raw: tuple[Call, Estimate] | None
-    p_value: float | None
-
-    @property
-    def state(self) -> State:
-        """Intersection over the controls."""
-        said = [c for c, _ in self.calls.values()]
-        if not said or "too few units" in said:
-            return "no verdict"
-        if all(c == "beyond" for c in said):
-            return "supported"
-        return "not supported" if "not beyond" in said else "undecided"
-
-
-@dataclass(frozen=True)
-class Judged:
-    """A claim and what became of it.
-
-    `at` is the effective rank that a peak was looked for at; `marks` are what has to be said of its arms in any case.
-    """
-
-    claim: AnyClaim
-    margin: float
-    family: int
-    elements: tuple[Element, ...]
-    quality: tuple[Quality, Estimate] | None
-    reasons: tuple[Reason, ...]
-    budgets: Mapping[str, int]
-    at: float | None = None
-    p_holm: float | None = None
-    marks: tuple[str, ...] = ()
-
-    @property
-    def state(self) -> State:
-        """Beyond every control, and the explained variance where the claim asks for it."""
-        said = self.beyond_state
-        if self.quality is None or self.reasons:
-            return said
-        both = {said, QUALITIES[self.quality[0]]}
-        return "not supported" if "not supported" in both else "supported" if both == {"supported"} else "undecided"
-
-    @property
-    def beyond_state(self) -> State:
-        """The elements alone: beyond every control or not, whatever the claim asks of explained variance."""
-        if self.reasons:
-            return "not run" if self.reasons[0].code == "not run" else "no verdict"
-        said = {e.state for e in self.elements}
-        return "not supported" if "not supported" in said else "supported" if said == {"supported"} else "undecided"
-
-    @property
-    def raw_state(self) -> State:
-        """What the stabilities alone would say, without any control: a conclusion that the controls may overturn."""
-        said = [e.raw[0] if e.raw else "too few units" for e in self.elements]
-        if not said:
-            return "not run" if self.reasons and self.reasons[0].code == "not run" else "no verdict"
-        if "too few units" in said:
-            return "no verdict"
-        if all(c == "beyond" for c in said):
-            return "supported"
-        return "not supported" if "not beyond" in said else "undecided"
-
-    @property
-    def alone(self) -> bool:
-        """Whether one factor alone differed, the number of steps included."""
-        return len(self.claim.factors) == 1 and len(set(self.budgets.values())) == 1
-
-    @property
-    def least(self) -> tuple[Element, str, Estimate] | None:
-        """The element and control that leave least: what the claim has to stand on."""
-        every = [(e, name, D) for e in self.elements for name, (_, D) in e.calls.items()]
-        return min(every, key=lambda found: found[2].value) if every else None
 
 
 def judge_claims(
@@ -147,15 +60,36 @@ def _judge(
 ) -> Judged:
     margin, setting = plan.survey.margin, next(s for s in plan.survey.settings if s.name == claim.setting)
     at, pairs, why_not = _differences(claim, setting, arms)
-    elements = [_element(Weighed(arms, weights), a, b, margin, size, len(pairs)) for a, b, weights in pairs]
+    made = [_element(Weighed(arms, weights), a, b, margin, size, len(pairs)) for a, b, weights in pairs]
+    elements = [replace(e, reasons=_unread(plan, claim, e, arms, trained, size, len(pairs))) for e in made]
     quality = _quality(claim, elements[0].weighed, size) if elements else None
     budgets = {name: plan.budgets[claim.setting, name] for name in claim.arms}
-    found = [*why_not, *reasons(plan, claim, [e.weighed for e in elements], arms, trained)]
-    if not found and _half(elements, margin, size) != [e.state for e in elements]:
-        found.append(Reason("undertrained", "half the steps give another verdict"))
+    found = [*why_not, *(reason for e in elements for reason in e.reasons)]
+    if not elements:
+        found += reasons(plan, claim, [], arms, trained)
+    if any(e.state == "not supported" for e in elements):
+        found = []
     marks = tuple(f"{name}: {text}" for name, arm in arms.items() for text in arm.swamped)
     why = tuple(dict.fromkeys(found))
     return Judged(claim, margin, size, tuple(elements), quality, why, budgets, at, marks=marks)
+
+
+def _unread(
+    plan: SurveyPlan,
+    claim: AnyClaim,
+    element: Element,
+    arms: Mapping[str, ArmEvidence],
+    trained: Mapping[str, Mapping[str, Convergence]],
+    size: int,
+    of: int,
+) -> tuple[Reason, ...]:
+    """Why a difference may not be read: for its own arms alone."""
+    own = {name: arm for name, arm in arms.items() if name in (*element.a, element.b)}
+    found = reasons(plan, claim, [element.weighed], own, {name: trained[name] for name in own})
+    if not found:
+        half = replace(element, calls=_calls(element.weighed, plan.survey.margin, size, of, half=True))
+        found = [Reason("undertrained", "half the steps give another verdict")] * (half.state != element.state)
+    return tuple(dict.fromkeys(found))
 
 
 def _differences(
@@ -184,11 +118,18 @@ def _element(weighed: Weighed, a: tuple[str, ...], b: str, margin: float, size: 
     found = weighed.contrasts()
     if found is None:
         return Element(a, b, weighed, {}, None, None)
-    calls = {name: _one_of(c.alive, margin, size, of) for name, c in found.items() if name != TARGET}
+    calls = _calls(weighed, margin, size, of)
     raw = _one_of(found[TARGET].alive, margin, size, of)
     ps = [_p_value(c.alive, margin) for name, c in found.items() if name != TARGET]
     known = [p for p in ps if p is not None]
     return Element(a, b, weighed, calls, raw, max(known) if len(known) == len(ps) else None)
+
+
+def _calls(weighed: Weighed, margin: float, size: int, of: int, half: bool = False) -> dict[str, tuple[Call, Estimate]]:
+    """What the rule says over each control, at the budgets or at half of them."""
+    found = weighed.contrasts(half)
+    controls = {} if found is None else {name: c.alive for name, c in found.items() if name != TARGET}
+    return {name: _one_of(D, margin, size, of) for name, D in controls.items()}
 
 
 def _one_of(D: Estimate, margin: float, size: int, of: int) -> tuple[Call, Estimate]:
@@ -221,18 +162,6 @@ def _quality(claim: AnyClaim, weighed: Weighed, size: int) -> tuple[Quality, Est
     lower, no_lower = wide.high < -claim.ev_margin, wide.low > -claim.ev_margin
     holds, fails = (lower, no_lower) if claim.quality == "lower" else (no_lower, lower)
     return ("holds" if holds else "fails" if fails else "undecided"), wide
-
-
-def _half(elements: list[Element], margin: float, size: int) -> list[State]:
-    """States at half of the budgets."""
-    found: list[State] = []
-    for element in elements:
-        contrasts = element.weighed.contrasts(half=True)
-        calls = {} if contrasts is None else {
-            name: _one_of(c.alive, margin, size, len(elements)) for name, c in contrasts.items() if name != TARGET
-        }  # fmt: skip
-        found.append(Element(element.a, element.b, element.weighed, calls, None, None).state)
-    return found
 
 
 def _with_holm(judged: list[Judged]) -> list[Judged]:

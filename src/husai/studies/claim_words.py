@@ -15,7 +15,7 @@ from husai.statistics.power import Needed, units_needed
 from husai.statistics.wording import over
 from husai.store.record import Measurement
 from husai.studies.claim import DifferenceClaim, PeakClaim, family_of
-from husai.studies.claim_verdict import Element, Judged
+from husai.studies.claim_judged import Element, Judged
 from husai.studies.measured import measured, single
 from husai.studies.plan import RANDOM_MODEL
 
@@ -25,7 +25,7 @@ COSINE = "cosine, a minus b"
 
 def claim_facts(judged: Judged) -> dict[str, Any]:
     """JSON-ready."""
-    claim, least = judged.claim, judged.least
+    claim = judged.claim
     return {
         "claim": claim.name,
         "kind": claim.kind,
@@ -44,7 +44,6 @@ def claim_facts(judged: Judged) -> dict[str, Any]:
         "budgets": dict(judged.budgets),
         "effective_rank": judged.at,
         "explained_variance_would_settle": None if (found := quality_settling(judged)) is None else found.plain(),
-        "least": None if least is None else {"a": list(least[0].a), "b": least[0].b, "control": least[1]},
         "elements": [_element_facts(element, judged) for element in judged.elements],
     }
 
@@ -56,7 +55,8 @@ def _element_facts(element: Element, judged: Judged) -> dict[str, Any]:
         "state": element.state,
         "raw": None if element.raw is None else element.raw[1].plain(),
         "over": {control: D.plain() for control, (_, D) in element.calls.items()},
-        "says": {control: said for control, (said, _) in element.calls.items()},
+        "says": {c: "no verdict" if element.reasons else said for c, (said, _) in element.calls.items()},
+        "reasons": [reason.text for reason in element.reasons],
         "would_settle": {control: found.plain() for control, found in settling(element, judged).items()},
     }
 
@@ -98,7 +98,7 @@ def words(judged: Judged) -> str:
 
 def _stability(judged: Judged) -> str:
     """The control, and the arm b, that decide: those that say no, else those that leave least."""
-    every = [(e, c, D, said) for e in judged.elements for c, (said, D) in e.calls.items()]
+    every = [(e, c, D, said) for e in judged.deciding for c, (said, D) in e.calls.items()]
     against, open_ = ([(e, c, D) for e, c, D, said in every if said == word] for word in ("not beyond", "undecided"))
     pool = against or open_ or [(e, c, D) for e, c, D, _ in every]
     element, control, D = min(pool, key=lambda found: found[2].value)
@@ -140,7 +140,10 @@ def quality_settling(judged: Judged) -> Needed | None:
 
 
 def _peak(judged: Judged) -> list[str]:
-    return [] if judged.at is None else [f"the effective rank is {show(judged.at)}"]
+    out = [e for e in judged.elements if e not in judged.deciding]
+    why = dict.fromkeys(reason.text for e in out for reason in e.reasons)
+    left = [f"without {_and([e.b for e in out])}, of which nothing may be read ({', '.join(why)})"] if out else []
+    return [] if judged.at is None else [f"the effective rank is {show(judged.at)}", *left]
 
 
 def _credit(judged: Judged) -> str:

@@ -63,7 +63,9 @@ def _overturned(claims: Claims) -> tuple[Verdict, list[dict[str, Any]]]:
 
 
 def _raw(claim: dict[str, Any], looked_at: int) -> str:
-    """What the stabilities alone say of all elements of a claim."""
+    """What the stabilities alone say of all elements of a claim, where all of them may be read."""
+    if any(element.get("reasons") for element in claim["elements"]):
+        return "not beyond"
     said = {_called(element["raw"], claim, looked_at) for element in claim["elements"] if element["raw"]}
     return "beyond" if said == {"beyond"} else "not beyond"
 
