@@ -21,7 +21,7 @@ from husai.seeds import Role
 from husai.store.tensors import load_arrays
 from husai.training.config import TrainingConfig
 
-START_PARTS = 8  # disjoint parts of the training rows for seeds that start from rows
+START_PARTS = 16  # disjoint parts of the training rows for seeds that start from rows
 
 
 @dataclass(frozen=True)
