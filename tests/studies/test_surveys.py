@@ -9,7 +9,7 @@ import pytest
 from husai.activations.source import PlantedSource
 from husai.errors import UserError
 from husai.recipes import RECIPES, recipe
-from husai.saes.config import BatchTopKConfig, LinearConfig, ReluL1Config, TopKConfig
+from husai.saes.config import ArchetypalConfig, BatchTopKConfig, LinearConfig, ReluL1Config, TopKConfig
 from husai.studies.calibration import Calibration
 from husai.studies.present_survey import survey_answer
 from husai.studies.study import Controls
@@ -119,6 +119,10 @@ def test_what_cannot_work_is_said_before_anything_runs() -> None:
         check_survey(tiny(LINEAR.model_copy(update={"l0": 3})))
     with pytest.raises(UserError, match="two arms are called topk"):
         Setting.parse(tiny(TOPK).settings[0].plain() | {"arms": [TOPK.plain(), TOPK.plain()]})
+    from_rows = SurveyArm(name="archetypal", sae=ArchetypalConfig(d_sae=12, k=2, n_centroids=16))
+    check_survey(tiny(from_rows, seeds=16))
+    with pytest.raises(UserError, match="planted archetypal: at most 16 seeds in a row can start"):
+        check_survey(tiny(from_rows, seeds=17))
     assert check_survey(tiny(TOPK, seeds=3)) == [
         "planted: 3 seeds: below 5 there is no interval and no rank",
     ]

@@ -5,10 +5,13 @@ from __future__ import annotations
 from husai.errors import UserError
 from husai.saes.config import AnySAEConfig
 from husai.saes.config.sizes import check_sizes
+from husai.saes.registry import architecture
 from husai.statistics.estimate import MIN_UNITS
 from husai.studies.here import here
+from husai.studies.nodes.rows import check_starts
 from husai.studies.preflight import width
 from husai.studies.survey import Survey, SurveyArm
+from husai.studies.survey_plan import seeds_of, sources_of
 from husai.training.knobs import SEARCHED, at_l0, with_value
 
 
@@ -17,7 +20,8 @@ def check_survey(survey: Survey) -> list[str]:
 
     Raises:
         UserError: unknown hook, a position or file that does not exist, sizes that cannot work, an L0 that the
-            architecture's own knob cannot give, a setting none of whose arms can be trained here.
+            architecture's own knob cannot give, more seeds than there are parts of rows to start from, a setting none
+            of whose arms can be trained here.
     """
     found = list(here(survey).not_run.values())
     for setting in survey.settings:
@@ -26,6 +30,8 @@ def check_survey(survey: Survey) -> list[str]:
             name = f"{setting.name} {arm.name}"
             try:
                 config = _exact(arm)
+                for source in sources_of(setting) if architecture(config).needs_rows else ():
+                    check_starts(seeds_of(setting, source))
                 found += [f"{name}: {text}" for text in check_sizes(config, d_in)] if d_in is not None else []
             except UserError as error:
                 raise UserError(f"{name}: {error}") from None

@@ -24,6 +24,16 @@ from husai.training.config import TrainingConfig
 START_PARTS = 16  # disjoint parts of the training rows for seeds that start from rows
 
 
+def check_starts(seeds: tuple[int, ...]) -> None:
+    """Whether each of these seeds has a part of the training rows to start from.
+
+    Raises:
+        UserError: two seeds would have the same part.
+    """
+    if len({seed % START_PARTS for seed in seeds}) < len(seeds):
+        raise UserError(f"at most {START_PARTS} seeds in a row can start from rows of their own: use fewer seeds")
+
+
 @dataclass(frozen=True)
 class Rows:
     """An opened activations folder, split for a training config."""
@@ -68,8 +78,7 @@ class Rows:
         Raises:
             UserError: two seeds would have the same part.
         """
-        if len({seed % START_PARTS for seed in seeds}) < len(seeds):
-            raise UserError(f"at most {START_PARTS} seeds in a row can start from rows of their own: use fewer seeds")
+        check_starts(seeds)
         groups = None if self.groups_N is None else self.groups_N[self.train_index]
         parts = partition(self.train_index, START_PARTS, root, groups)
         return lambda seed: torch.from_numpy(self.scaling.apply(self.cache.rows(parts[seed % START_PARTS])))
