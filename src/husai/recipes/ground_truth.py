@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from husai.activations.source import PlantedSource
-from husai.recipes.scale import Scale, cap, remarks
+from husai.recipes.scale import Scale, cap, remarks, training
 from husai.saes.config import RandomConfig, ReluL1Config, TopKConfig
 from husai.studies.claim import DifferenceClaim
 from husai.studies.study import Controls
@@ -39,13 +39,23 @@ def song(scale: Scale) -> Setting:
 
 
 def control(scale: Scale) -> Setting:
-    """The positive control at its true k, and at eight times as many: the answer to its claim is known."""
+    """As many latents as true features, at the true k and at eight times as many."""
     steps = 2500 if scale == "full" else 300
     return Setting(
         name="control", title="256 true features in 128 dimensions, 4 active",
         source=PlantedSource(planted=PlantedConfig(d_in=128, n_features=256, n_active=4, n_rows=12_769)),
         arms=(topk("k4", 256, 4), topk("k32", 256, 32), SurveyArm(name="random", sae=RandomConfig(d_sae=256, k=4))),
-        training=TrainingConfig(steps=steps, batch=512, lr=1e-2, eps=1e-2, decay=0.5),
+        training=TrainingConfig(steps=steps, batch=512, lr=1e-2, eps=1e-2, decay=0.5), max_steps=steps,
+        controls=NO_MODEL, ranked=False,
+    )  # fmt: skip
+
+
+def positive(scale: Scale) -> Setting:
+    """The positive control of the quickstart, as it is trained there: that k = 4 is more stable is known."""
+    return Setting(
+        name="positive", title="256 true features in 128 dimensions, 4 active, and half as many latents",
+        source=PlantedSource(planted=PlantedConfig(d_in=128, n_features=256, n_active=4, n_rows=12_769)),
+        arms=(topk("k4", 128, 4), topk("k32", 128, 32)), training=training(scale, full=2500),
         max_steps=cap(scale, full=10_000), controls=NO_MODEL, ranked=False, same_steps=True,
     )  # fmt: skip
 
@@ -74,7 +84,7 @@ def study(scale: Scale = "full") -> Survey:
     return Survey(
         name="ground_truth",
         question="Where the dictionary is known: are features that come back true, and how many of the true ones do?",
-        settings=(song(scale), control(scale), structured(scale)),
-        claims=(DifferenceClaim(name=POSITIVE, setting="control", a="k4", b="k32", factors=("k",)),),
+        settings=(song(scale), control(scale), positive(scale), structured(scale)),
+        claims=(DifferenceClaim(name=POSITIVE, setting="positive", a="k4", b="k32", factors=("k",)),),
         remarks=remarks(scale),
     )
