@@ -43,7 +43,7 @@ def widths(scale: Scale) -> Setting:
 def norms(scale: Scale) -> Setting:
     """One width and k, every way to treat the norm of decoder rows."""
     arms = tuple(SurveyArm(name=norm, sae=sae(D_SAE, NORM_K, decoder_norm=norm)) for norm in NORMS)
-    return _setting(scale, "norm", f"the norm of decoder rows at d_sae = {D_SAE}, k = {NORM_K}", arms)
+    return _setting(scale, "norm", f"the norm of decoder rows at d_sae = {D_SAE}, k = {NORM_K}", arms, most=2500)
 
 
 def trades(scale: Scale) -> list[AnyClaim]:
