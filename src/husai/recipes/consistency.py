@@ -59,7 +59,7 @@ def study(scale: Scale = "full") -> Survey:
         source=PlantedSource(planted=PlantedConfig(d_in=32, n_features=64, n_active=3, n_rows=10_000)),
         arms=arms(scale, 64, 3),
         training=TrainingConfig(steps=1000 if scale == "full" else 150, batch=448, lr=1e-2, decay=0.5),
-        max_steps=cap(scale, full=8000, quick=150), seeds=10, group_size=2, controls=Controls(random_models=0),
+        max_steps=cap(scale, full=4000, quick=150), seeds=10, group_size=2, controls=Controls(random_models=0),
         ranked=False, same_steps=True,
     )  # fmt: skip
     return Survey(
