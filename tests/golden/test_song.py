@@ -79,6 +79,7 @@ def test_relu(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_topk_on_two_dictionaries(tmp_path: Path) -> None:
     both = [measured(TOPK, tmp_path, 10, dictionary) for dictionary in (0, 1)]
     between = [value(found.get("mcc_signed", population="all")) for found in both]
