@@ -138,6 +138,11 @@ class HandArm:
         return dict.fromkeys(self.groups, True)
 
     @property
+    def collapsed(self) -> int:
+        """Dictionaries that have collapsed."""
+        return 1 if self.name in self.hand.collapsed else 0
+
+    @property
     def swamped(self) -> list[str]:
         """Warnings of its coupling."""
         return [self.hand.swamped] if self.name in self.hand.swamped else []
@@ -148,10 +153,9 @@ class HandArm:
 
     @property
     def records(self) -> dict[str, Any]:
-        """Of the activations and of this arm."""
+        """Of the activations."""
         rank = SimpleNamespace(get=lambda name: SimpleNamespace(value=self.hand.effective_rank))
-        own = SimpleNamespace(facts={"collapsed_seeds": [0] if self.name in self.hand.collapsed else []})
-        return {self.plan.activations["here", "target"].id: rank, self.node("target").id: own}
+        return {self.plan.activations["here", "target"].id: rank}
 
 
 def passes_alone_only(hand: Hand, declared: Survey, arm: str, claims: int) -> Hand:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from husai.activations.source import PlantedSource
+from husai.recipes import quickstart
 from husai.recipes.scale import Scale, cap, remarks, training
 from husai.saes.config import RandomConfig, ReluL1Config, TopKConfig
 from husai.studies.claim import DifferenceClaim
@@ -43,7 +44,7 @@ def control(scale: Scale) -> Setting:
     steps = 2500 if scale == "full" else 300
     return Setting(
         name="control", title="256 true features in 128 dimensions, 4 active",
-        source=PlantedSource(planted=PlantedConfig(d_in=128, n_features=256, n_active=4, n_rows=12_769)),
+        source=quickstart.POSITIVE,
         arms=(topk("k4", 256, 4), topk("k32", 256, 32), SurveyArm(name="random", sae=RandomConfig(d_sae=256, k=4))),
         training=TrainingConfig(steps=steps, batch=512, lr=1e-2, eps=1e-2, decay=0.5), max_steps=steps,
         controls=NO_MODEL, ranked=False,
@@ -54,7 +55,7 @@ def positive(scale: Scale) -> Setting:
     """The positive control of the quickstart, as it is trained there: that k = 4 is more stable is known."""
     return Setting(
         name="positive", title="256 true features in 128 dimensions, 4 active, and half as many latents",
-        source=PlantedSource(planted=PlantedConfig(d_in=128, n_features=256, n_active=4, n_rows=12_769)),
+        source=quickstart.POSITIVE,
         arms=(topk("k4", 128, 4), topk("k32", 128, 32)), training=training(scale, full=2500),
         max_steps=cap(scale, full=10_000), controls=NO_MODEL, ranked=False, same_steps=True,
     )  # fmt: skip

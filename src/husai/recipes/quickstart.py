@@ -22,6 +22,8 @@ CHOSEN = (
     "k = 32 goes on climbing slowly on the target and its Gaussian twins."
 )
 
+POSITIVE = PlantedSource(planted=PlantedConfig(d_in=128, n_features=256, n_active=4, n_rows=12_769))
+
 
 def study() -> Study:
     """A grokked transformer, a planted dictionary where the answer is yes, and trained controls where it is no."""
@@ -39,7 +41,7 @@ def study() -> Study:
             hook_name="blocks.0.hook_resid_post",
             positions="read",
         ),
-        positive=PlantedSource(planted=PlantedConfig(d_in=128, n_features=256, n_active=4, n_rows=12_769)),
+        positive=POSITIVE,
         arms=(
             Arm(name="k4", sae=TopKConfig(d_sae=128, k=4, aux_k=32)),
             Arm(name="k32", sae=TopKConfig(d_sae=128, k=32, aux_k=32)),

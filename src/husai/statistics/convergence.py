@@ -126,3 +126,8 @@ def undertrained(converged: Mapping[str, bool]) -> str:
     """`undertrained on` every source where an arm has not converged; empty where it has on all."""
     early = [name for name, ok in converged.items() if not ok]
     return f"{UNDERTRAINED} on {', '.join(early)}" if early else ""
+
+
+def converged_on(checks: Mapping[str, Convergence]) -> dict[str, bool]:
+    """By source, whether an arm has converged."""
+    return {name: check.converged for name, check in checks.items()}

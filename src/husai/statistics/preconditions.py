@@ -112,5 +112,10 @@ def _signs(contrasts: Mapping[str, Pair]) -> list[Reason]:
             f"{name} has opposite signs over alive latents ({show(alive.value)}) and all latents ({show(every.value)})",
         )
         for name, (alive, every) in contrasts.items()
-        if alive.value * every.value < 0
+        if opposite(alive, every)
     ]
+
+
+def opposite(alive: Estimate, every: Estimate) -> bool:
+    """Whether a difference over alive latents has another sign than over all of them."""
+    return alive.value * every.value < 0

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from husai.statistics.convergence import Convergence, undertrained
+from husai.statistics.convergence import Convergence, converged_on, undertrained
 from husai.statistics.estimate import show
 from husai.statistics.intervals import unit_mean
 from husai.studies.calibration import CONFIRM, SEARCH, TWIN, WITHIN, Calibration, arm_name
@@ -69,7 +69,7 @@ def _candidate(declared: Calibration, setting: str, k: int, evidence: Evidence, 
 def _why_not(
     declared: Calibration, arm: ArmEvidence, bound: float | None, ev: float | None, checks: Mapping[str, Convergence]
 ) -> str:
-    if early := undertrained({group: c.converged for group, c in checks.items()}):
+    if early := undertrained(converged_on(checks)):
         return early
     if arm.flaws:
         return "; ".join(arm.flaws)
@@ -169,7 +169,7 @@ def _no_winner(declared: Calibration, first: Search) -> dict[str, Any]:
 def _confirmed(declared: Calibration, winner: int, evidence: Evidence, trained: Trained) -> dict[str, Any]:
     """On fresh seeds the winner is beyond every control by the margin, and above the floor."""
     key = (CONFIRM, arm_name(winner))
-    arm, early = evidence[key], undertrained({group: c.converged for group, c in trained[key].items()})
+    arm, early = evidence[key], undertrained(converged_on(trained[key]))
     beyond = arm.says(declared.margin) == "beyond"
     values, _ = arm.by_unit("explained_variance")
     ev = None if values is None else float(np.mean(values))

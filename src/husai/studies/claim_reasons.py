@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from husai.statistics.convergence import Convergence, undertrained
+from husai.statistics.convergence import Convergence, converged_on, undertrained
 from husai.statistics.decision import Sanity
 from husai.statistics.preconditions import Reason, check
 from husai.studies.claim import AnyClaim, DifferenceClaim
@@ -45,7 +45,7 @@ def reasons(
 
 def _early(trained: Mapping[str, Mapping[str, Convergence]]) -> list[Reason]:
     """Arms that have not converged, and where."""
-    found = {name: undertrained({g: c.converged for g, c in groups.items()}) for name, groups in trained.items()}
+    found = {name: undertrained(converged_on(groups)) for name, groups in trained.items()}
     return [Reason("undertrained", f"{name} is {words}") for name, words in found.items() if words]
 
 
@@ -89,7 +89,7 @@ def _same_quality(claim: AnyClaim, arms: Mapping[str, ArmEvidence]) -> bool:
 
 
 def _collapsed(arms: Mapping[str, ArmEvidence]) -> list[Reason]:
-    found = {name: len(arm.records[arm.node(TARGET).id].facts["collapsed_seeds"]) for name, arm in arms.items()}
+    found = {name: arm.collapsed for name, arm in arms.items()}
     return [Reason("collapsed", f"{n} dictionaries of {name} collapsed") for name, n in found.items() if n]
 
 

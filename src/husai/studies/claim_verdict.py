@@ -11,10 +11,10 @@ Bonferroni's over all of them, and Holm's p-values stand beside.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from husai.statistics.convergence import Convergence
-from husai.statistics.decision import Call, call
+from husai.statistics.decision import Call, Contrast, call
 from husai.statistics.estimate import Estimate, at_level
 from husai.statistics.multiple import holm
 from husai.statistics.preconditions import Reason
@@ -58,10 +58,11 @@ def _judge(
     arms: Mapping[str, ArmEvidence],
     trained: Mapping[str, Mapping[str, Convergence]],
 ) -> Judged:
-    margin, setting = plan.survey.margin, next(s for s in plan.survey.settings if s.name == claim.setting)
+    setting = next(s for s in plan.survey.settings if s.name == claim.setting)
     at, pairs, why_not = _differences(claim, setting, arms)
-    made = [_element(Weighed(arms, weights), a, b, margin, size, len(pairs)) for a, b, weights in pairs]
-    elements = [replace(e, reasons=_unread(plan, claim, e, arms, trained, size, len(pairs))) for e in made]
+    rule = _Rule(plan.survey.margin, size, len(pairs))
+    made = [_element(Weighed(arms, weights), a, b, rule) for a, b, weights in pairs]
+    elements = [replace(e, reasons=_unread(plan, claim, e, trained, rule)) for e in made]
     quality = _quality(claim, elements[0].weighed, size) if elements else None
     budgets = {name: plan.budgets[claim.setting, name] for name in claim.arms}
     found = [*why_not, *(reason for e in elements for reason in e.reasons)]
@@ -71,23 +72,40 @@ def _judge(
         found = []
     marks = tuple(f"{name}: {text}" for name, arm in arms.items() for text in arm.swamped)
     why = tuple(dict.fromkeys(found))
-    return Judged(claim, margin, size, tuple(elements), quality, why, budgets, at, marks=marks)
+    return Judged(claim, rule.margin, size, tuple(elements), quality, why, budgets, at, marks=marks)
+
+
+@dataclass(frozen=True)
+class _Rule:
+    """The decision rule for a claim that is one of `size` open together, and asks `of` differences to be beyond."""
+
+    margin: float
+    size: int
+    of: int
+
+    def said(self, D: Estimate) -> tuple[Call, Estimate]:
+        """Of one of the differences, and the interval that it is read from.
+
+        All of them beyond needs no correction. One that is not decides against the claim, and the least of several is
+        low by chance: so this is asked at a level that is corrected over them.
+        """
+        said, wide, _ = call(D, self.margin, self.size)
+        return (said, wide) if said in ("beyond", "too few units") else call(D, self.margin, self.size * self.of)[:2]
+
+    def calls(self, contrasts: Mapping[str, Contrast] | None) -> dict[str, tuple[Call, Estimate]]:
+        """Over each control."""
+        return {name: self.said(c.alive) for name, c in (contrasts or {}).items() if name != TARGET}
 
 
 def _unread(
-    plan: SurveyPlan,
-    claim: AnyClaim,
-    element: Element,
-    arms: Mapping[str, ArmEvidence],
-    trained: Mapping[str, Mapping[str, Convergence]],
-    size: int,
-    of: int,
+    plan: SurveyPlan, claim: AnyClaim, element: Element, trained: Mapping[str, Mapping[str, Convergence]], rule: _Rule
 ) -> tuple[Reason, ...]:
     """Why a difference may not be read: for its own arms alone."""
+    arms = element.weighed.arms
     own = {name: arm for name, arm in arms.items() if name in (*element.a, element.b)}
     found = reasons(plan, claim, [element.weighed], own, {name: trained[name] for name in own})
     if not found:
-        half = replace(element, calls=_calls(element.weighed, plan.survey.margin, size, of, half=True))
+        half = replace(element, calls=rule.calls(element.weighed.contrasts(half=True)))
         found = [Reason("undertrained", "half the steps give another verdict")] * (half.state != element.state)
     return tuple(dict.fromkeys(found))
 
@@ -114,32 +132,14 @@ def effective_rank(arm: ArmEvidence) -> float | None:
     return arm.records[arm.plan.activations[arm.setting.name, TARGET].id].get("effective_rank").value
 
 
-def _element(weighed: Weighed, a: tuple[str, ...], b: str, margin: float, size: int, of: int) -> Element:
+def _element(weighed: Weighed, a: tuple[str, ...], b: str, rule: _Rule) -> Element:
     found = weighed.contrasts()
     if found is None:
         return Element(a, b, weighed, {}, None, None)
-    calls = _calls(weighed, margin, size, of)
-    raw = _one_of(found[TARGET].alive, margin, size, of)
-    ps = [_p_value(c.alive, margin) for name, c in found.items() if name != TARGET]
+    raw = rule.said(found[TARGET].alive)
+    ps = [_p_value(c.alive, rule.margin) for name, c in found.items() if name != TARGET]
     known = [p for p in ps if p is not None]
-    return Element(a, b, weighed, calls, raw, max(known) if len(known) == len(ps) else None)
-
-
-def _calls(weighed: Weighed, margin: float, size: int, of: int, half: bool = False) -> dict[str, tuple[Call, Estimate]]:
-    """What the rule says over each control, at the budgets or at half of them."""
-    found = weighed.contrasts(half)
-    controls = {} if found is None else {name: c.alive for name, c in found.items() if name != TARGET}
-    return {name: _one_of(D, margin, size, of) for name, D in controls.items()}
-
-
-def _one_of(D: Estimate, margin: float, size: int, of: int) -> tuple[Call, Estimate]:
-    """The rule for one difference of several that all have to be beyond.
-
-    All of them beyond needs no correction. One that is not decides against the claim, and the least of several is low
-    by chance: so this is asked at a level that is corrected over them.
-    """
-    said, wide, _ = call(D, margin, size)
-    return (said, wide) if said in ("beyond", "too few units") else call(D, margin, size * of)[:2]
+    return Element(a, b, weighed, rule.calls(found), raw, max(known) if len(known) == len(ps) else None)
 
 
 def _p_value(D: Estimate, margin: float) -> float | None:

@@ -140,7 +140,7 @@ def quality_settling(judged: Judged) -> Needed | None:
 
 
 def _peak(judged: Judged) -> list[str]:
-    out = [e for e in judged.elements if e not in judged.deciding]
+    out = [] if judged.reasons else [e for e in judged.elements if e.reasons]
     why = dict.fromkeys(reason.text for e in out for reason in e.reasons)
     left = [f"without {_and([e.b for e in out])}, of which nothing may be read ({', '.join(why)})"] if out else []
     return [] if judged.at is None else [f"the effective rank is {show(judged.at)}", *left]

@@ -10,7 +10,7 @@ from husai.statistics.convergence import undertrained
 from husai.store.record import Interval, Measurement, RunRecord
 from husai.studies.plan import TARGET
 from husai.studies.programme import Programme
-from husai.studies.programme_words import answer, doubt_of, hypothesis_facts
+from husai.studies.programme_words import answer, doubt_of, hypothesis_facts, positive_words
 
 QUALITY, STABLE = "explained_variance", "least_excess"
 SHOWN = ("l0", QUALITY, "dead_share")
@@ -52,22 +52,13 @@ def conclude_programme(
         "question": programme.question,
         "answer": answer(hypotheses),
         "hypotheses": hypotheses,
-        "positive": _positive(programme, claims, doubt),
+        "positive": positive_words(programme.positive, claims, doubt),
         "scope": _scope(finished),
         "studies": [_study_facts(study) for study in finished],
         "front": [arm.facts | front[arm.key] for arm in arms],
         "remarks": list(programme.remarks),
     }
     return tuple(m for arm in arms for m in arm.measurements), facts
-
-
-def _positive(programme: Programme, claims: list[dict[str, Any]], doubt: str) -> str:
-    """What the positive control said, in words."""
-    if doubt or not programme.positive:
-        return doubt or "no positive control was declared, so nothing shows that the method finds what is there"
-    known = {f"{c['study']}/{c['claim']}": c for c in claims}
-    each = (f"{name}: {known[name]['title']} ({known[name]['words']})" for name in programme.positive)
-    return f"the positive control says yes: {'; '.join(each)}"
 
 
 def _scope(finished: list[Finished]) -> str:

@@ -18,7 +18,7 @@ Claims = Sequence[dict[str, Any]]  # facts of claims, each with its study
 def hypothesis_facts(hypothesis: Hypothesis, every: Claims, doubt: str = "") -> dict[str, Any]:
     """State, the claims that decided it, and one sentence; in `doubt` of the method nothing is decided."""
     wanted = set(hypothesis.claims)
-    claims = [c for c in every if not wanted or f"{c['study']}/{c['claim']}" in wanted]
+    claims = [c for c in every if not wanted or _full_name(c) in wanted]
     claims = [] if hypothesis.rule == "not run" else claims
     state, deciding = verdict(hypothesis, claims)
     words = _words(state, claims, deciding, bool(hypothesis.not_run))
@@ -85,21 +85,44 @@ def _words(state: Verdict, claims: Claims, deciding: Claims, partly: bool) -> st
         return "; ".join(dict.fromkeys(["not run", *(f"{c['study']}: {c['words']}" for c in claims)]))
     if deciding:
         head = f"{PART if partly else ''}{state}: "
-        return head + "; ".join(f"{c['study']}: {c['title']} ({c['words']})" for c in deciding)
+        return head + "; ".join(map(_told, deciding))
     states = ("supported", "not supported", "undecided", "not run")
     counts = {name: sum(c["state"] == name for c in claims) for name in states}
     early = len(claims) - sum(counts.values())
     held = [f"{n} {name}" for name, n in (counts | {"without a verdict": early}).items() if n]
     said = f"undecided: of {len(claims)} claim{'s' if len(claims) > 1 else ''} {', '.join(held)}"
-    return "; ".join([said, *(f"{c['study']}: {c['title']} ({c['words']})" for c in claims if len(claims) <= FEW)])
+    return "; ".join([said, *(_told(c) for c in claims if len(claims) <= FEW)])
 
 
 def doubt_of(positive: Sequence[str], every: Claims) -> str:
     """Which claims that must be supported are not, in words; empty where all of them are."""
-    known = {f"{c['study']}/{c['claim']}": c for c in every}
-    bad = [known[name] for name in positive if known[name]["state"] != "supported"]
-    each = "; ".join(f"{c['study']}: {c['title']} ({c['words']})" for c in bad)
+    bad = [c for name, c in _named(positive, every).items() if c["state"] != "supported"]
+    each = "; ".join(map(_told, bad))
     return f"the positive control does not say yes, so the method is in doubt: {each}" if bad else ""
+
+
+def positive_words(positive: Sequence[str], every: Claims, doubt: str) -> str:
+    """What the positive control said; `doubt` is what `doubt_of` says of it."""
+    if doubt or not positive:
+        return doubt or "no positive control was declared, so nothing shows that the method finds what is there"
+    each = (f"{name}: {c['title']} ({c['words']})" for name, c in _named(positive, every).items())
+    return f"the positive control says yes: {'; '.join(each)}"
+
+
+def _named(names: Sequence[str], every: Claims) -> dict[str, dict[str, Any]]:
+    """Claims by their full names."""
+    known = {_full_name(c): c for c in every}
+    return {name: known[name] for name in names}
+
+
+def _full_name(claim: dict[str, Any]) -> str:
+    """As a programme names it."""
+    return f"{claim['study']}/{claim['claim']}"
+
+
+def _told(claim: dict[str, Any]) -> str:
+    """Where it was asked, what, and what was found."""
+    return f"{claim['study']}: {claim['title']} ({claim['words']})"
 
 
 def _short(claim: dict[str, Any], deciding: bool) -> dict[str, Any]:

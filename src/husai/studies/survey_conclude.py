@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from husai.statistics.convergence import Convergence, undertrained
+from husai.statistics.convergence import Convergence, converged_on, undertrained
 from husai.statistics.decision import call
 from husai.statistics.estimate import Estimate, at_level
 from husai.statistics.intervals import unit_mean
@@ -68,7 +68,7 @@ class _Judged:
             if not matched:
                 got = self.evidence.mean("l0", group)
                 found.append(f"unmatched: L0 on {group} is {got:.4g} where {arm.l0:g} was requested")
-        early = undertrained({group: c.converged for group, c in self.trained.items()})
+        early = undertrained(converged_on(self.trained))
         return [*found, *([early] if early else []), *self.evidence.flaws]
 
 
@@ -284,6 +284,6 @@ def _arm_facts(
         "reasons": found.reasons,
         "flaws": e.flaws,
         "convergence": {group: c.words() for group, c in found.trained.items()},
-        "converged": {group: c.converged for group, c in found.trained.items()},
+        "converged": converged_on(found.trained),
         "rank": rank,
     }

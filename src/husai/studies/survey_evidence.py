@@ -13,6 +13,7 @@ from husai.statistics.convergence import Convergence, convergence
 from husai.statistics.decision import call
 from husai.statistics.estimate import Estimate, at_level, show
 from husai.statistics.intervals import unit_mean
+from husai.statistics.preconditions import opposite
 from husai.store.record import RunRecord
 from husai.store.tensors import Arrays, load_arrays
 from husai.studies.coupled import labels
@@ -107,15 +108,19 @@ class ArmEvidence:
                 return NO_STATEMENT if state == "too few units" else state
         return "beyond" if set(calls) == {"beyond"} else "undecided"
 
+    @property
+    def collapsed(self) -> int:
+        """How many of its dictionaries on the source have collapsed."""
+        return len(self.records[self.node(TARGET).id].facts["collapsed_seeds"])
+
     @cached_property
     def flaws(self) -> list[str]:
         """Why nothing may be said of the arm by itself, whatever its excess: dictionaries that have collapsed agree
         with anything, and an excess whose sign is another one over all latents rests on which of them are dead."""
-        n = len(self.records[self.node(TARGET).id].facts["collapsed_seeds"])
-        found = [f"{COLLAPSED}: {n} dictionaries"] if n else []
+        found = [f"{COLLAPSED}: {self.collapsed} dictionaries"] if self.collapsed else []
         for control in self.controls:
             alive, every = self.excess(control), self.excess(control, "all")
-            if alive is not None and every is not None and alive.value * every.value < 0:
+            if alive is not None and every is not None and opposite(alive, every):
                 values = f"{show(alive.value)} over alive latents and {show(every.value)} over all"
                 found.append(f"{OPPOSITE}: the excess over {control} is {values}")
         return found
