@@ -77,6 +77,7 @@ class Seen:
 
     arms: dict[tuple[str, str], Fake] = field(default_factory=dict)
     early: tuple[tuple[str, str], ...] = ()
+    noisy_twins: tuple[tuple[str, str], ...] = ()
     declared: Calibration = DECLARED
     claims: tuple[Mapping[str, Any], ...] = (STANDS,)
 
@@ -90,8 +91,18 @@ class Seen:
         return self
 
     def found(self) -> dict[str, Any]:
-        trained = {key: {"target": SimpleNamespace(converged=key not in self.early)} for key in self.arms}
+        trained = {
+            key: {"target": checks(key not in self.early), "gaussian": checks(key not in self.noisy_twins)}
+            for key in self.arms
+        }
         return recommendation(self.declared, self.arms, trained, self.claims)  # type: ignore[arg-type]
+
+
+def checks(ok: bool) -> Any:
+    """Of a source that has converged, or that has not because its statistic still moves."""
+    return SimpleNamespace(
+        converged=ok, statistic=SimpleNamespace(holds=ok), explained_variance=SimpleNamespace(holds=True)
+    )
 
 
 def failed(found: dict[str, Any]) -> set[str]:
@@ -128,6 +139,14 @@ def test_a_reference_that_is_more_stable_or_not_trained_out_vetoes() -> None:
     for claim, said in ((worse, "the reference is surely more stable"), (early, "cannot be said")):
         found = Seen(claims=(claim,)).found()
         assert failed(found) == {"reference"} and said in found["words"]
+
+
+def test_projections_ask_for_saes_that_no_longer_change_and_for_nothing_of_their_twins() -> None:
+    found = Seen(noisy_twins=(("search", "k1"), ("twin-2", "k1"))).found()
+    assert found["recommended"] == 4
+    assert "undertrained on gaussian" in found["search"]["candidates"][0]["why_not"], "it wins no search all the same"
+    found = Seen(early=(("search", "k1"),)).found()
+    assert failed(found) == {"projections"} and "still changing" in found["words"]
 
 
 def test_projections_that_still_fall_at_the_largest_k_point_nowhere() -> None:

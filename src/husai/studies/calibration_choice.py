@@ -13,7 +13,7 @@ from husai.statistics.estimate import show
 from husai.statistics.intervals import unit_mean
 from husai.studies.calibration import CONFIRM, SEARCH, TWIN, WITHIN, Calibration, arm_name
 from husai.studies.nodes.projection import SCORE
-from husai.studies.plan import RANDOM_MODEL
+from husai.studies.plan import RANDOM_MODEL, TARGET
 from husai.studies.survey_evidence import ArmEvidence
 
 FALLEN = 0.8
@@ -79,10 +79,12 @@ def _why_not(
 
 
 def _projected(declared: Calibration, setting: str, evidence: Evidence, trained: Trained) -> int | None:
-    """Where decoder projections have fallen; None where they do not surely fall, still do at the largest k, or an arm
-    has not converged."""
+    """Where decoder projections have fallen; None where they do not surely fall, still do at the largest k, or some SAE
+    is still changing. They are read off the target alone, so whether its excess over a control is settled is not asked.
+    """
     arms = {k: evidence[setting, arm_name(k)] for k in declared.k}
-    if not all(c.converged for k in declared.k for c in trained[setting, arm_name(k)].values()):
+    checks = [trained[setting, arm_name(k)][TARGET] for k in declared.k]
+    if not all(c.statistic.holds and c.explained_variance.holds for c in checks):
         return None
     scores = {k: np.abs(values) for k, arm in arms.items() if (values := _scores(arm)) is not None}
     if len(scores) < len(arms):
@@ -204,8 +206,8 @@ def _agree(first: Search) -> dict[str, Any]:
     winner, at = first.winner, first.projected
     if at is None or winner is None:
         words = (
-            "decoder projections do not surely fall from the smallest k, still fall at the largest, or some k has not "
-            "converged: add smaller and larger ones, or steps"
+            "decoder projections do not surely fall from the smallest k, still fall at the largest, or the SAEs of "
+            "some k are still changing: add smaller and larger ones, or steps"
         )
         return {"criterion": "projections", "holds": False, "words": words}
     holds = within(at, winner)
