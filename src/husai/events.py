@@ -1,4 +1,4 @@
-"""Progress, log lines and the stop flag. A place to report to; who listens is decided at the edge (`cli.py`)."""
+"""Progress, log lines and the stop flag. A place to report to; who listens is decided at the edge (`cli/`)."""
 
 from __future__ import annotations
 

@@ -54,8 +54,9 @@ def test_after_the_command_has_ended_its_exit_code_stands():
 
 AGAIN = """
 import contextlib, os, signal, sys
-from husai import __main__, cli, events
-LOOKED_AT = {cli.__file__, events.__file__, __main__.__file__, contextlib.__file__, signal.__file__}
+from husai import __main__, events
+from husai.cli import entry, speaking
+LOOKED_AT = {m.__file__ for m in (entry, speaking, events, __main__, contextlib, signal)}
 lines, at = None, int(sys.argv[1])
 def trace(frame, event, _):
     global lines
@@ -68,12 +69,12 @@ def trace(frame, event, _):
     return trace
 def app(**_):
     global lines
-    with cli._shown(quiet=True):
+    with speaking.shown(quiet=True):
         lines = 0
         os.kill(os.getpid(), signal.SIGTERM)
         while True:
             events.check_stop()
-cli.app = app
+entry.app = app
 sys.settrace(trace)
 try:
     __main__.main()
