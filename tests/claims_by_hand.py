@@ -15,12 +15,12 @@ from husai.activations.source import PlantedSource
 from husai.saes.config import TopKConfig
 from husai.statistics.convergence import Convergence, convergence
 from husai.statistics.intervals import pair_mean_difference
-from husai.studies.claim import AnyClaim
-from husai.studies.claim_judged import Judged
-from husai.studies.claim_verdict import judge_claims
+from husai.studies.claims.claim import AnyClaim
+from husai.studies.claims.judged import Judged
+from husai.studies.claims.verdict import judge_claims
 from husai.studies.study import Controls
-from husai.studies.survey import Setting, Survey, SurveyArm
-from husai.studies.survey_plan import SurveyPlan, survey_plan
+from husai.studies.surveys.plan import SurveyPlan, survey_plan
+from husai.studies.surveys.survey import Setting, Survey, SurveyArm
 from husai.tasks.planted import PlantedConfig
 from husai.training.config import TrainingConfig
 

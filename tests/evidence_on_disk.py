@@ -16,13 +16,13 @@ from husai.saes.config import TopKConfig
 from husai.statistics.convergence import Convergence, convergence
 from husai.statistics.intervals import pair_mean
 from husai.store.tensors import save_arrays
-from husai.studies.claim import DifferenceClaim
-from husai.studies.claim_judged import Judged
-from husai.studies.claim_verdict import judge_claims
+from husai.studies.claims.claim import DifferenceClaim
+from husai.studies.claims.judged import Judged
+from husai.studies.claims.verdict import judge_claims
 from husai.studies.study import Controls
-from husai.studies.survey import Setting, Survey, SurveyArm
-from husai.studies.survey_evidence import ArmEvidence
-from husai.studies.survey_plan import first_budgets, survey_plan
+from husai.studies.surveys.evidence import ArmEvidence
+from husai.studies.surveys.plan import first_budgets, survey_plan
+from husai.studies.surveys.survey import Setting, Survey, SurveyArm
 from husai.tasks.planted import PlantedConfig
 from husai.training.config import TrainingConfig
 from husai.training.coupling.config import JointConfig

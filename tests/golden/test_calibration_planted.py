@@ -9,9 +9,9 @@ import pytest
 from husai.activations.source import PlantedSource, Source, SurrogateSource
 from husai.events import Silent, listening
 from husai.saes.config import TopKConfig
-from husai.studies.calibration import Calibration
-from husai.studies.calibration_choice import within
-from husai.studies.calibration_run import CalibrationRun
+from husai.studies.calibrations.calibration import Calibration
+from husai.studies.calibrations.choice import within
+from husai.studies.calibrations.run import CalibrationRun
 from husai.tasks.planted import PlantedConfig
 from husai.training.config import TrainingConfig
 

@@ -28,10 +28,10 @@ from husai.studies.node import Node, folder_of, work_of
 from husai.studies.nodes.rows import open_rows
 from husai.studies.plan import activations_nodes, stack_node
 from husai.studies.study import Controls
-from husai.studies.survey import Setting, Survey, SurveyArm
-from husai.studies.survey_conclude import conclude_survey
-from husai.studies.survey_estimate import survey_seconds
-from husai.studies.survey_plan import first_budgets, survey_plan
+from husai.studies.surveys.conclude import conclude_survey
+from husai.studies.surveys.estimate import survey_seconds
+from husai.studies.surveys.plan import first_budgets, survey_plan
+from husai.studies.surveys.survey import Setting, Survey, SurveyArm
 from husai.studies.trained_by import saelens_stack_node
 from husai.tasks.planted import PlantedConfig
 from husai.training import saelens

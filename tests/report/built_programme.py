@@ -21,16 +21,16 @@ from husai.store.files import write_json
 from husai.store.layout import building
 from husai.store.provenance import now, provenance
 from husai.store.record import Measurement, Provenance, RunRecord
-from husai.studies.calibration import CONFIRM, Calibration
-from husai.studies.calibration_choice import recommendation
-from husai.studies.claim import DifferenceClaim, PeakClaim
+from husai.studies.calibrations.calibration import CONFIRM, Calibration
+from husai.studies.calibrations.choice import recommendation
+from husai.studies.claims.claim import DifferenceClaim, PeakClaim
 from husai.studies.measured import measured, over_pairs, single
-from husai.studies.programme import Hypothesis, Programme
-from husai.studies.programme_conclude import Finished, conclude_programme
+from husai.studies.programmes.conclude import Finished, conclude_programme
+from husai.studies.programmes.programme import Hypothesis, Programme
 from husai.studies.study import Controls
-from husai.studies.survey import Setting, Survey, SurveyArm
-from husai.studies.survey_conclude import SurveyConclusion, conclude_survey
-from husai.studies.survey_evidence import ArmEvidence
+from husai.studies.surveys.conclude import SurveyConclusion, conclude_survey
+from husai.studies.surveys.evidence import ArmEvidence
+from husai.studies.surveys.survey import Setting, Survey, SurveyArm
 from husai.tasks.planted import PlantedConfig
 from husai.training.config import TrainingConfig
 

@@ -26,9 +26,9 @@ from husai.store.tensors import save_arrays
 from husai.studies.measured import measured, over_pairs, single
 from husai.studies.node import Node
 from husai.studies.study import Controls
-from husai.studies.survey import Setting, Survey, SurveyArm
-from husai.studies.survey_conclude import conclude_survey
-from husai.studies.survey_plan import SurveyPlan, first_budgets, survey_plan
+from husai.studies.surveys.conclude import conclude_survey
+from husai.studies.surveys.plan import SurveyPlan, first_budgets, survey_plan
+from husai.studies.surveys.survey import Setting, Survey, SurveyArm
 from husai.tasks.modular import ModularConfig
 from husai.tasks.planted import PlantedConfig
 from husai.training.config import TrainingConfig

@@ -20,7 +20,7 @@ from husai.report.survey_view import SurveyView
 from husai.store.audit import audit
 from husai.store.page import read_page
 from husai.store.record import Interval, Measurement
-from husai.studies.present_survey import survey_answer
+from husai.studies.presenting.survey import survey_answer
 
 
 @pytest.fixture(scope="module")

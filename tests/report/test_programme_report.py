@@ -24,8 +24,8 @@ from husai.store.audit_page import audit_page
 from husai.store.layout import read_record
 from husai.store.page import read_page
 from husai.store.references import Library
-from husai.studies import present
-from husai.studies.present_programme import programme_answer
+from husai.studies.presenting import present
+from husai.studies.presenting.programme import programme_answer
 
 SECTIONS = ["answer", "hypotheses", "studies", "front", "remarks", "provenance"]
 FILES = [f"tables/{name}.{form}" for name in ("hypotheses", "studies", "front") for form in ("md", "csv", "tex")]

@@ -20,8 +20,8 @@ from husai.statistics.intervals import unit_mean
 from husai.store.audit import audit
 from husai.store.page import read_page
 from husai.store.record import Interval, Measurement
-from husai.studies import present
 from husai.studies.measured import measured
+from husai.studies.presenting import present
 from husai.studies.study import Controls
 
 RUN = "0" * 16

@@ -21,8 +21,8 @@ from husai.report.survey_view import SurveyView, given_out
 from husai.store.audit import audit
 from husai.store.layout import read_record
 from husai.store.page import read_page
-from husai.studies import present
-from husai.studies.present_survey import survey_answer
+from husai.studies.presenting import present
+from husai.studies.presenting.survey import survey_answer
 
 SECTIONS = [
     "answer", "run", "setting-0", "setting-1", "setting-2", "truth", "convergence", "saes", "model", "warnings",

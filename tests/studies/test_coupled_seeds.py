@@ -16,14 +16,15 @@ from husai.stability.metrics import mcc_signed
 from husai.store.index import Results
 from husai.store.layout import read_record
 from husai.store.tensors import load_arrays
-from husai.studies import measure_existing, present
 from husai.studies.alone import TrainJob, given_activations, train_alone
 from husai.studies.coupled import REFERENCE_SEEDS, Coupled
 from husai.studies.executors.worker import compute
+from husai.studies.existing import measure as measure_existing
 from husai.studies.node import folder_of, work_of
 from husai.studies.nodes.anchors import anchor_rows
 from husai.studies.nodes.rows import Rows
 from husai.studies.plan import activations_nodes, reference_node, stack_node
+from husai.studies.presenting import present
 from husai.tasks.planted import PlantedConfig
 from husai.training.config import TrainingConfig
 from husai.training.coupling.config import AlignmentConfig, AssignmentConfig, JointConfig, PinningConfig

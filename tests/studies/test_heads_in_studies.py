@@ -26,14 +26,14 @@ from husai.studies.alone import TrainJob, train_alone
 from husai.studies.conclude import conclude
 from husai.studies.estimate import step_seconds
 from husai.studies.executors.worker import compute
-from husai.studies.gaussian_null import NullRequest, check_request
+from husai.studies.existing.gaussian_null import NullRequest, check_request
 from husai.studies.node import Node, folder_of, work_of
 from husai.studies.nodes.rows import open_rows
 from husai.studies.plan import GAUSSIAN, GAUSSIAN_2, TARGET, activations_nodes, measure_node, plan, stack_node
 from husai.studies.study import Arm, Controls, Study
-from husai.studies.survey import Setting, Survey, SurveyArm
-from husai.studies.survey_plan import first_budgets, survey_plan
-from husai.studies.survey_run import SurveyRun
+from husai.studies.surveys.plan import first_budgets, survey_plan
+from husai.studies.surveys.run import SurveyRun
+from husai.studies.surveys.survey import Setting, Survey, SurveyArm
 from husai.tasks.modular import ModularConfig
 from husai.tasks.planted import PlantedConfig
 from husai.training.config import TrainingConfig

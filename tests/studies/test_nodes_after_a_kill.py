@@ -14,9 +14,9 @@ from husai.studies.executors.worker import compute
 from husai.studies.node import Node, work_of
 from husai.studies.nodes.registry import KINDS
 from husai.studies.plan import Plan, plan
-from husai.studies.replay import Replay
-from husai.studies.replay_run import replay_nodes
-from husai.studies.survey_plan import calibrate_node
+from husai.studies.replays.replay import Replay
+from husai.studies.replays.run import replay_nodes
+from husai.studies.surveys.plan import calibrate_node
 from husai.tasks.modular import ModularConfig
 from husai.training.config import TrainingConfig
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from husai.activations import stream
 from husai.store.index import Results
-from husai.studies import present
 from husai.studies.computing import Computing
 from husai.studies.executors.worker import compute
 from husai.studies.ledger import Ledger
 from husai.studies.node import folder_of, work_of
+from husai.studies.presenting import present
 
 
 def made(root, nodes):

@@ -16,11 +16,11 @@ from husai.saes.config import TopKConfig
 from husai.store.index import Results
 from husai.store.record import RunRecord
 from husai.store.tensors import load_arrays
-from husai.studies import present
 from husai.studies.coupled import Coupled
 from husai.studies.executors.worker import compute
 from husai.studies.node import Node, folder_of, work_of
 from husai.studies.plan import activations_nodes, measure_node, reference_node, stack_node
+from husai.studies.presenting import present
 from husai.tasks.planted import PlantedConfig
 from husai.training.config import TrainingConfig
 from husai.training.coupling.config import AlignmentConfig, JointConfig

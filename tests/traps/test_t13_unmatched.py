@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from husai.saes.config import AnySAEConfig, ReluL1Config, TopKConfig
-from husai.studies.contrast import Side, contrast
-from husai.studies.existing import group_of
-from husai.studies.measure_existing import Comparison, Measured
-from husai.studies.present_comparison import comparison
+from husai.studies.existing.contrast import Side, contrast
+from husai.studies.existing.measure import Comparison, Measured
+from husai.studies.existing.saes import group_of
+from husai.studies.presenting.comparison import comparison
 
 D, F = 16, 40
 RANKING = ("differ in mcc", "A - B =", "higher", "more stable", "better")

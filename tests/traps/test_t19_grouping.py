@@ -19,10 +19,10 @@ from husai.statistics.intervals import lower_bound_over_seeds, pair_mean
 from husai.store.index import Results
 from husai.studies.alone import given_activations
 from husai.studies.executors.worker import compute
-from husai.studies.measure_existing import Measured, Request, compare, stability
+from husai.studies.existing.measure import Measured, Request, compare, stability
 from husai.studies.node import Node, folder_of, work_of
 from husai.studies.plan import stack_node
-from husai.studies.present_existing import stability as present
+from husai.studies.presenting.existing import stability as present
 from husai.training.config import TrainingConfig
 
 D, F = 16, 24

@@ -9,10 +9,10 @@ from claims_by_hand import Hand, passes_alone_only, survey, topk_arms
 from husai.activations.source import PlantedSource
 from husai.recipes import made
 from husai.saes.config import TopKConfig
-from husai.studies.calibration import Calibration
-from husai.studies.claim import DifferenceClaim
+from husai.studies.calibrations.calibration import Calibration
+from husai.studies.claims.claim import DifferenceClaim
 from husai.studies.study import Controls
-from husai.studies.survey_plan import first_budgets, seeds_of, sources_of, survey_plan
+from husai.studies.surveys.plan import first_budgets, seeds_of, sources_of, survey_plan
 from husai.tasks.planted import PlantedConfig
 
 KS = tuple(range(1, 17))

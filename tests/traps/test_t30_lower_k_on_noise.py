@@ -16,7 +16,7 @@ from husai.activations.source import PlantedSource, SurrogateSource
 from husai.recipes.architectures import grokked
 from husai.recipes.quickstart import study
 from husai.statistics.decision import decide
-from husai.studies.claim_words import words
+from husai.studies.claims.words import words
 from husai.studies.evidence import Measured, difference, evidence, gather
 from husai.studies.plan import plan
 from husai.studies.study import Controls

@@ -28,16 +28,16 @@ from husai.statistics.intervals import unit_mean
 from husai.store.audit import audit
 from husai.store.index import Results
 from husai.store.record import RunRecord
-from husai.studies import present
 from husai.studies.executors.worker import compute
 from husai.studies.measured import measured
 from husai.studies.node import work_of
 from husai.studies.plan import activations_nodes, measure_node, stack_node
-from husai.studies.present_survey import survey_answer
+from husai.studies.presenting import present
+from husai.studies.presenting.survey import survey_answer
 from husai.studies.recovered import recovered
 from husai.studies.study import Controls
-from husai.studies.survey import Setting, Survey, SurveyArm
-from husai.studies.survey_run import SurveyRun
+from husai.studies.surveys.run import SurveyRun
+from husai.studies.surveys.survey import Setting, Survey, SurveyArm
 from husai.tasks import planted as planted_code
 from husai.tasks.planted import PlantedConfig, draw_dictionary
 from husai.training.config import TrainingConfig

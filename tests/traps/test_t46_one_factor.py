@@ -12,9 +12,9 @@ import pytest
 
 from claims_by_hand import Hand, survey
 from husai.saes.config import TopKConfig
-from husai.studies.claim import DifferenceClaim
-from husai.studies.claim_words import words
-from husai.studies.survey import SurveyArm
+from husai.studies.claims.claim import DifferenceClaim
+from husai.studies.claims.words import words
+from husai.studies.surveys.survey import SurveyArm
 
 CREDIT = re.compile(r"\b(because|due to|causes?d?)\b")
 MEANS = {(arm, source): 0.4 for arm in ("a", "b") for source in ("target", "gaussian")} | {("a", "target"): 0.7}

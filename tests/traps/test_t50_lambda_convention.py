@@ -37,7 +37,7 @@ from husai.saes.registry import architecture
 from husai.saes.sae import SAE
 from husai.store.index import Results
 from husai.studies.executors.worker import compute
-from husai.studies.gaussian_null import NullRequest, check_request
+from husai.studies.existing.gaussian_null import NullRequest, check_request
 from husai.studies.node import work_of
 from husai.studies.plan import activations_nodes, stack_node
 from husai.tasks.planted import PlantedConfig

@@ -16,7 +16,7 @@ from husai.stability.matching import match_features
 from husai.stability.pairwise import pairwise
 from husai.stability.similarity import nearest_neighbour
 from husai.statistics.intervals import pair_mean
-from husai.studies import present
+from husai.studies.presenting import present
 
 S, F, D = 5, 40, 32
 RNG = np.random.default_rng(0)

@@ -35,7 +35,8 @@ def stability(
     as_json: AsJson = False,
 ) -> None:
     """Measure how far the features of SAEs that exist already come back in each other."""
-    from husai.studies import measure_existing, present_existing
+    from husai.studies.existing import measure as measure_existing
+    from husai.studies.presenting import existing as present_existing
 
     request = measure_existing.asked(activations, key, rows, threshold, null, k, steps, results, workers)
     with shown(as_json):
@@ -61,7 +62,8 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     """Do two groups of SAEs differ in stability? Unmatched groups (k, L0) are not ranked."""
-    from husai.studies import measure_existing, present_comparison
+    from husai.studies.existing import measure as measure_existing
+    from husai.studies.presenting import comparison as present_comparison
 
     request = measure_existing.asked(activations, key, rows, 0.7, null, k, steps, results, workers)
     with shown(as_json):

@@ -52,8 +52,8 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Train several seeds of one SAE together and measure them; one folder per seed."""
-    from husai.studies import present
     from husai.studies.alone import TrainJob, given_activations, train_alone
+    from husai.studies.presenting import present
     from husai.studies.runner import default_workers
 
     job = TrainJob().override(set_ or [])
@@ -80,9 +80,9 @@ def calibrate(
     as_json: AsJson = False,
 ) -> None:
     """Which k of a TopK SAE may be recommended for these activations? Often none, and it says why."""
-    from husai.studies import present_run
-    from husai.studies.calibrate_alone import calibration_on
-    from husai.studies.calibration_run import CalibrationRun
+    from husai.studies.calibrations.alone import calibration_on
+    from husai.studies.calibrations.run import CalibrationRun
+    from husai.studies.presenting import run as present_run
     from husai.studies.runner import default_workers
 
     with shown(as_json):

@@ -20,7 +20,7 @@ def show(run: RunName, results: Results = HERE, as_json: AsJson = False) -> None
     """Show what a run measured: verdict and tables of a study, all numbers of anything else."""
     from husai.store.index import find_run
     from husai.store.layout import read_record
-    from husai.studies import present_run
+    from husai.studies.presenting import run as present_run
 
     folder = find_run(run, results)
     record = read_record(folder)
@@ -51,7 +51,7 @@ def report(
 ) -> None:
     """Print the path of the report of a study, survey, replay or programme, or write it afresh from the records."""
     from husai.store.index import find_run
-    from husai.studies import present
+    from husai.studies.presenting import present
 
     with shown(quiet=False):
         path = present.report(find_run(run, results), results, to)

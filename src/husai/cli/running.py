@@ -22,8 +22,8 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Run a study to its verdict and report; a finished one is returned, an interrupted one goes on."""
-    from husai.studies import present_run
-    from husai.studies.programme_run import undertaking
+    from husai.studies.presenting import run as present_run
+    from husai.studies.programmes.run import undertaking
     from husai.studies.runner import default_workers
 
     chosen, processes = _study(study, set_ or []), workers or default_workers()

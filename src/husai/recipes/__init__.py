@@ -9,11 +9,11 @@ from inspect import signature
 from pydantic import ValidationError, validate_call
 
 from husai.errors import UserError, unknown
-from husai.studies.calibration import Calibration
-from husai.studies.programme import Programme
-from husai.studies.replay import Replay
+from husai.studies.calibrations.calibration import Calibration
+from husai.studies.programmes.programme import Programme
+from husai.studies.replays.replay import Replay
 from husai.studies.study import Study
-from husai.studies.survey import Survey
+from husai.studies.surveys.survey import Survey
 
 Runnable = Study | Survey | Calibration | Replay | Programme
 

@@ -27,7 +27,7 @@ from husai.saes.config import (
     TranscoderConfig,
 )
 from husai.studies.study import Controls
-from husai.studies.survey import Setting, Survey, SurveyArm
+from husai.studies.surveys.survey import Setting, Survey, SurveyArm
 from husai.tasks.modular import ModularConfig
 from husai.tasks.planted import PlantedConfig
 from husai.training.config import TrainingConfig

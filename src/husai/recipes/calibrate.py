@@ -6,7 +6,7 @@ from husai.recipes.architectures import grokked
 from husai.recipes.quickstart import CIRCULAR
 from husai.recipes.scale import Scale, cap, remarks, training
 from husai.saes.config import TopKConfig
-from husai.studies.calibration import Calibration
+from husai.studies.calibrations.calibration import Calibration
 
 
 def study(scale: Scale = "full") -> Calibration:

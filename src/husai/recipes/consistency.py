@@ -7,9 +7,9 @@ from husai.recipes.architectures import grokked
 from husai.recipes.quickstart import CIRCULAR
 from husai.recipes.scale import Scale, cap, remarks, training
 from husai.saes.config import AlignedConfig, ArchetypalConfig, TopKConfig
-from husai.studies.claim import DifferenceClaim
+from husai.studies.claims.claim import DifferenceClaim
 from husai.studies.study import Controls
-from husai.studies.survey import Setting, Survey, SurveyArm
+from husai.studies.surveys.survey import Setting, Survey, SurveyArm
 from husai.tasks.planted import PlantedConfig
 from husai.training.config import TrainingConfig
 from husai.training.coupling.config import (

@@ -6,9 +6,9 @@ from husai.activations.source import PlantedSource
 from husai.recipes import quickstart
 from husai.recipes.scale import Scale, cap, remarks, training
 from husai.saes.config import RandomConfig, ReluL1Config, TopKConfig
-from husai.studies.claim import DifferenceClaim
+from husai.studies.claims.claim import DifferenceClaim
 from husai.studies.study import Controls
-from husai.studies.survey import Setting, Survey, SurveyArm
+from husai.studies.surveys.survey import Setting, Survey, SurveyArm
 from husai.tasks.planted import PlantedConfig
 from husai.tasks.structured import StructuredConfig
 from husai.training.config import TrainingConfig

@@ -6,7 +6,7 @@ from husai.recipes.architectures import grokked
 from husai.recipes.quickstart import CIRCULAR
 from husai.recipes.scale import Scale, cap, remarks, training
 from husai.saes.config import RandomConfig, TopKConfig
-from husai.studies.survey import Setting, Survey, SurveyArm
+from husai.studies.surveys.survey import Setting, Survey, SurveyArm
 
 
 def study(scale: Scale = "full") -> Survey:

@@ -6,8 +6,8 @@ from husai.recipes.architectures import grokked
 from husai.recipes.quickstart import CIRCULAR
 from husai.recipes.scale import Scale, cap, remarks, training
 from husai.saes.config import LinearConfig, ReluL1Config, TopKConfig
-from husai.studies.claim import DifferenceClaim
-from husai.studies.survey import Setting, Survey, SurveyArm
+from husai.studies.claims.claim import DifferenceClaim
+from husai.studies.surveys.survey import Setting, Survey, SurveyArm
 
 D_SAE, L0 = 128, 32
 TOPK = TopKConfig(d_sae=D_SAE, aux_k=D_SAE // 4)

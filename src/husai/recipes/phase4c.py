@@ -6,8 +6,8 @@ from husai.recipes.architectures import grokked
 from husai.recipes.quickstart import CIRCULAR
 from husai.recipes.scale import Scale, cap, remarks, training
 from husai.saes.config import TopKConfig
-from husai.studies.claim import AnyClaim, DifferenceClaim, PeakClaim
-from husai.studies.survey import Setting, Survey, SurveyArm
+from husai.studies.claims.claim import AnyClaim, DifferenceClaim, PeakClaim
+from husai.studies.surveys.survey import Setting, Survey, SurveyArm
 
 KS = {"full": (4, 8, 16, 24, 32, 48, 64, 96), "quick": (4, 32, 96)}
 WIDTHS = {"full": (16, 32, 64, 80, 128, 256, 512, 1024), "quick": (16, 64, 128)}

@@ -13,8 +13,8 @@ from husai.saes.config import (
     MatryoshkaConfig,
     TopKConfig,
 )
-from husai.studies.claim import DifferenceClaim
-from husai.studies.survey import Setting, Survey, SurveyArm
+from husai.studies.claims.claim import DifferenceClaim
+from husai.studies.surveys.survey import Setting, Survey, SurveyArm
 
 L0S = (32,)
 D_SAE, JSAE_K = 128, 4

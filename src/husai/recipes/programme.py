@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from husai.recipes import calibrate, consistency, ground_truth, phase4a, phase4b, phase4c, phase4d, replay
 from husai.recipes.scale import Scale, remarks
-from husai.studies.programme import AnyStudy, Hypothesis, Programme
-from husai.studies.survey import Survey
+from husai.studies.programmes.programme import AnyStudy, Hypothesis, Programme
+from husai.studies.surveys.survey import Survey
 
 
 def studies(scale: Scale) -> tuple[AnyStudy, ...]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from husai.models.config import PretrainConfig
 from husai.recipes.scale import Scale
-from husai.studies.replay import Replay, leaky
-from husai.studies.replay import Scale as Sizes
+from husai.studies.replays.replay import Replay, leaky
+from husai.studies.replays.replay import Scale as Sizes
 from husai.studies.study import Controls
 
 QUESTION = "What do published claims give as their authors ran them, and what when they are read rightly?"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from husai.errors import UserError
 from husai.studies import trained_by
-from husai.studies.survey import Survey
+from husai.studies.surveys.survey import Survey
 
 Key = tuple[str, str]  # setting and arm
 

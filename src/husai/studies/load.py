@@ -12,11 +12,11 @@ from pydantic import ValidationError
 
 from husai.config import Config, explain
 from husai.errors import HusaiError, UserError
-from husai.studies.calibration import Calibration
-from husai.studies.programme import Programme
-from husai.studies.replay import Replay
+from husai.studies.calibrations.calibration import Calibration
+from husai.studies.programmes.programme import Programme
+from husai.studies.replays.replay import Replay
 from husai.studies.study import Study
-from husai.studies.survey import Survey
+from husai.studies.surveys.survey import Survey
 
 
 def study_from_file(path: Path) -> Study | Survey | Calibration | Replay | Programme:

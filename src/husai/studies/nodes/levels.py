@@ -22,7 +22,7 @@ from husai.seeds import Role
 from husai.stability.pairwise import PairTable, Population, pairwise
 from husai.statistics.intervals import pair_mean, pair_mean_difference
 from husai.store.record import Measurement
-from husai.studies.group import over_seeds
+from husai.studies.existing.group import over_seeds
 from husai.studies.measured import over_pairs, single
 from husai.studies.node import Outcome, Work
 from husai.studies.nodes.rows import open_rows

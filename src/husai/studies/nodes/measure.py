@@ -28,7 +28,7 @@ from husai.store.files import write_json
 from husai.store.record import Measurement
 from husai.store.tensors import load_arrays, save_arrays
 from husai.studies.between_groups import group_measurements
-from husai.studies.group import RANKS, SHOWN_T, STRATA, Group, Row, over_seeds
+from husai.studies.existing.group import RANKS, SHOWN_T, STRATA, Group, Row, over_seeds
 from husai.studies.measured import single
 from husai.studies.node import Outcome, Work
 from husai.studies.nodes.activations import TRUTH

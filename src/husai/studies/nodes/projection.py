@@ -5,7 +5,7 @@ from __future__ import annotations
 from husai.evals.decoder_projection import decoder_projection
 from husai.saes.stack import load_stack
 from husai.store.record import Measurement
-from husai.studies.group import over_seeds
+from husai.studies.existing.group import over_seeds
 from husai.studies.measured import single
 from husai.studies.node import Outcome, Work
 from husai.studies.nodes.rows import open_rows

@@ -25,7 +25,7 @@ from husai.studies.plan import (
     random_model,
     stack_node,
 )
-from husai.studies.replay import Replay, Scale
+from husai.studies.replays.replay import Replay, Scale
 from husai.training.config import TrainingConfig
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from husai.studies.replay import ClaimId
 from husai.studies.replays import (
     t01_leaked_label,
     t02_trained_as_random,
@@ -20,6 +19,7 @@ from husai.studies.replays import (
     t32_consistent,
 )
 from husai.studies.replays.claim import Claim
+from husai.studies.replays.replay import ClaimId
 
 FILES = (
     t01_leaked_label, t02_trained_as_random, t03_trade_off, t04_axis_guessing, t05_conjugate_bins, t09_pinning,

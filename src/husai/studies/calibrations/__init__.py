@@ -1,0 +1,1 @@
+"""Which k may be recommended, and why most often none."""

@@ -1,0 +1,1 @@
+"""Claims between arms of a survey: declared, judged, said."""

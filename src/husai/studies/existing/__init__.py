@@ -1,0 +1,1 @@
+"""SAEs that exist already: read, grouped, measured, held against a null."""

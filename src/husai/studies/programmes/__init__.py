@@ -1,0 +1,1 @@
+"""Studies in a row, and the hypotheses that their records decide."""

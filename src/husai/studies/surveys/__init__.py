@@ -1,0 +1,1 @@
+"""Many arms in several settings, each against trained controls."""
