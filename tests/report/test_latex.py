@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import string
+import subprocess
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from husai.report.cells import Number, Small
-from husai.report.latex import escaped, latex
+from husai.report.latex import PACKAGES, escaped, latex
 from husai.report.tables import Column, Table
 
 # Written out once more, the other way round, from the LaTeX companion rather than from the module.
@@ -39,7 +43,11 @@ def test_what_has_no_letter_becomes_a_question_mark() -> None:
     assert escaped("a\N{SNOWMAN}b \N{GREATER-THAN OR EQUAL TO} 2") == r"a?b $\geq$ 2"
 
 
-@given(st.lists(st.tuples(st.text(alphabet="ab&%_#{}", min_size=1, max_size=60), st.floats(-9, 9)), min_size=1))
+@given(
+    st.lists(
+        st.tuples(st.text(alphabet="ab&%_#{}", min_size=1, max_size=50), st.floats(-9, 9)), min_size=1, max_size=40
+    )
+)
 def test_a_table_has_its_cells_and_closes(rows: list[tuple[str, float]]) -> None:
     bounds = Small((Number(-1.5, "r", "low"), " to ", Number(2.5, "r", "high")))
     made = Table(
@@ -58,9 +66,37 @@ def test_a_table_has_its_cells_and_closes(rows: list[tuple[str, float]]) -> None
         assert shown == pytest.approx(value, abs=6e-4) and back(second).endswith(" (\N{MINUS SIGN}1.500 to 2.500)")
 
 
-def test_long_words_are_set_as_paragraphs() -> None:
-    made = Table("t", "t", [Column("a", text=True), Column("b")], [["w " * 40, Number(1, "r", "value", "d")]])
-    assert re.search(r"\\begin\{tabular\}\{p\{0\.\d\d\\linewidth\}r\}", latex(made))
+WIDE = Table(
+    "t", "Wide & long", [Column("a", text=True), Column("b_c", "group"), Column("note", text=True)],
+    [
+        ["w " * 40 * (i % 7), (Number(i, "r", "value", "d"), Small((" (", Number(-i, "r", "low"), ")"))), "x_%"]
+        for i in range(60)
+    ],
+)  # fmt: skip
+
+
+def test_what_is_wide_or_long_has_pages_of_its_own_and_its_head_on_each() -> None:
+    for made in (WIDE, Table("t", "t", [Column("a")], [[Number(i, "r", "value", "d")] for i in range(41)])):
+        text = latex(made)
+        assert text.startswith(r"\begin{landscape}") and text.endswith("\\end{landscape}\n")
+        assert text.index(r"\midrule") < text.index(r"\endhead") < text.index(r"\bottomrule")
+    shares = [float(share) for share in re.findall(r"dimexpr (0\.\d+)", latex(WIDE))]
+    assert len(shares) == 3 and 0.99 < sum(shares) <= 1 and shares[0] == max(shares)
+    assert latex(Table("t", "t", WIDE.columns, WIDE.rows[7:8])).startswith(r"\begin{table}"), "narrow and short"
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex")
+def test_it_compiles_and_nothing_runs_over_the_edge(tmp_path: Path) -> None:
+    small = Table("t", "Small", WIDE.columns, WIDE.rows[7:8])
+    body = "".join(map(latex, (small, WIDE, Table("t", "None", WIDE.columns, [], "100% of it"))))
+    head = rf"\documentclass{{article}}\usepackage[margin=2cm]{{geometry}}\usepackage{{{PACKAGES}}}"
+    (tmp_path / "t.tex").write_text(rf"{head}\begin{{document}}{body}\end{{document}}")
+    run = subprocess.run(
+        ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "t.tex"], cwd=tmp_path, timeout=120, check=False,
+        capture_output=True, text=True, env=os.environ | {"TEXMFVAR": str(tmp_path)},
+    )  # fmt: skip
+    assert run.returncode == 0, run.stdout
+    assert "Overfull" not in run.stdout and "too large" not in run.stdout, run.stdout
 
 
 def test_a_table_without_rows_says_why() -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from husai.report.cells import Cell, Number, Small, plain
-from husai.report.latex import heads, latex
+from husai.report.latex import PACKAGES, heads, latex
 from husai.report.summary import table as markdown
 from husai.report.tables import Table
 from husai.store.files import make_folder, write_text
@@ -29,7 +29,7 @@ def write_tables(folder: Path, name: str, tables: list[Table], record: RunRecord
     made = origin(record)
     said = ", ".join(f"{key} {value}" for key, value in made.items())
     write_text(folder / f"{name}.md", f"<!-- {said} -->\n\n" + "\n\n".join(markdown(t) for t in tables) + "\n")
-    write_text(folder / f"{name}.tex", f"% {said}\n% needs booktabs\n" + "\n".join(latex(t) for t in tables))
+    write_text(folder / f"{name}.tex", f"% {said}\n% needs {PACKAGES}\n" + "\n".join(latex(t) for t in tables))
     if csv:
         write_text(folder / f"{name}.csv", "".join(as_csv(t, made) for t in tables[:1]))
 
