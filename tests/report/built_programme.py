@@ -25,7 +25,8 @@ from husai.studies.calibrations.calibration import CONFIRM, Calibration
 from husai.studies.calibrations.choice import recommendation
 from husai.studies.claims.claim import DifferenceClaim, PeakClaim
 from husai.studies.measured import measured, over_pairs, single
-from husai.studies.programmes.conclude import Finished, conclude_programme
+from husai.studies.programmes.conclude import conclude_programme
+from husai.studies.programmes.finished import Finished
 from husai.studies.programmes.programme import Hypothesis, Programme
 from husai.studies.study import Controls
 from husai.studies.surveys.conclude import SurveyConclusion, conclude_survey

@@ -11,9 +11,10 @@ from husai.errors import UserError
 from husai.recipes import made
 from husai.saes.config import TopKConfig
 from husai.statistics.estimate import estimate
+from husai.statistics.intervals import unit_mean
 from husai.store.record import Interval, Measurement
 from husai.studies.claims.claim import DifferenceClaim
-from husai.studies.programmes.conclude import FrontArm, standings_of
+from husai.studies.programmes.front import FrontArm, as_estimate, standings_of
 from husai.studies.programmes.programme import Hypothesis, Programme
 from husai.studies.programmes.run import ProgrammeRun
 from husai.studies.programmes.words import FEW, doubt_of, hypothesis_facts, verdict
@@ -111,10 +112,10 @@ def test_where_the_positive_control_does_not_say_yes_nothing_is_decided() -> Non
     assert hypothesis_facts(hypothesis, [claim(NO)], "doubt")["state"] == OPEN, "nor against it"
 
 
-def front_arm(name: str, ev: float, stable: float, *, half: float = 0.01, takes_part: bool = True) -> FrontArm:
+def front_arm(name: str, ev: float, stable: float, *, half: float = 0.03, takes_part: bool = True) -> FrontArm:
     ms = [
         Measurement(
-            name=of, value=value, unit="-",
+            name=of, value=value, unit="-", n=5, n_unit="seeds",
             interval=Interval(low=value - half, high=value + half, level=0.95, method="t"),
         )
         for of, value in (("explained_variance", ev), ("least_excess", stable))
@@ -127,10 +128,24 @@ def test_on_the_front_is_who_no_other_beats_in_both() -> None:
     arms = [front_arm("a", 0.9, 0.1), front_arm("b", 0.8, 0.3), front_arm("c", 0.7, 0.2), front_arm("d", 0.79, 0.29)]
     found = {key[2]: where for key, where in standings_of(arms).items()}
     assert [name for name, where in found.items() if where["on_front"]] == ["a", "b"]
-    assert found["c"]["surely_behind"] == ["b", "d"], "their intervals lie wholly above its own"
+    assert found["c"]["surely_behind"] == ["b", "d"]
     assert found["d"]["surely_behind"] == [], "behind b, but not surely"
+    more = {f"far-{i}": front_arm(f"far-{i}", 0.99 + i / 1000, -0.9 - i / 1000) for i in range(30)}
+    found = {key[2]: where for key, where in standings_of([*arms, *more.values()]).items()}
+    assert found["c"]["surely_behind"] == [], "among 34 arms the same differences say less"
     early = standings_of([front_arm("a", 0.9, 0.9, takes_part=False), front_arm("b", 0.1, 0.1)])
     assert not early["s", "x", "a"]["on_front"] and early["s", "x", "b"]["on_front"]
+
+
+def test_a_measurement_of_a_record_is_an_estimate_with_its_own_bounds() -> None:
+    given = unit_mean([0.1, 0.2, 0.25, 0.3, 0.2], unit="seeds")
+    interval = Interval(low=given.low, high=given.high, level=given.level, method=given.method)
+    kept = Measurement(name="x", value=given.value, unit="-", n=5, n_unit="seeds", interval=interval)
+    back = as_estimate(kept)
+    assert back is not None and back.se == pytest.approx(given.se) and back.df == given.df
+    few = as_estimate(Measurement(name="x", value=0.2, unit="-", n=3, n_unit="seeds", no_interval="too few seeds"))
+    assert few is not None and not few.bounded
+    assert as_estimate(None) is None and as_estimate(Measurement(name="x", value=None, reason="-", unit="-")) is None
 
 
 def small(name: str, *claims: DifferenceClaim) -> Survey:

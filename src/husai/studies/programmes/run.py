@@ -12,7 +12,8 @@ from husai.studies.calibrations.calibration import Calibration
 from husai.studies.calibrations.run import CalibrationRun
 from husai.studies.computing import Computing
 from husai.studies.node import Node
-from husai.studies.programmes.conclude import Finished, conclude_programme
+from husai.studies.programmes.conclude import conclude_programme
+from husai.studies.programmes.finished import Finished
 from husai.studies.programmes.programme import Programme
 from husai.studies.replays.replay import Replay
 from husai.studies.replays.run import ReplayRun
