@@ -33,6 +33,13 @@ def test_different_rows_per_latent(sound, d_sae, state):
         assert bool(check_rows(sound, d_sae)) is (state == "warned")
 
 
+def test_rows_that_are_held_out_determine_no_latent(sound):
+    assert check_rows(sound, 200, 2000) == []
+    with pytest.raises(Refused, match=r"1600 different rows to train on \(2000 in all .* = 1600 at most"):
+        check_rows(sound, 1601, 1600)
+    assert "only 8.0 different rows per latent" in " ".join(check_rows(sound, 200, 1600))
+
+
 def test_noise_that_claims_to_be_activations_is_pointed_out(make_cache):
     noise = RNG.standard_normal((3000, 32))
     assert "white Gaussian noise" in " ".join(check_rows(make_cache(noise).manifest, 64))

@@ -195,4 +195,4 @@ def test_tables_of_arms_for_a_paper(built_programme: Any) -> None:
     folder: Path = built_programme.claimed.folder / "tables"
     assert "<!-- record aaaaaaaaaaaaaaaa, husai " in (folder / "arms.md").read_text()
     text = (folder / "arms.tex").read_text()
-    assert text.startswith("% record aaaaaaaaaaaaaaaa, husai ") and text.count(r"\begin{tabular}") == 1
+    assert text.startswith("% record aaaaaaaaaaaaaaaa, husai ") and text.count(r"\begin{longtable}") == 1

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from husai.errors import UserError
-from husai.statistics.convergence import Convergence, convergence
+from husai.statistics.convergence import Convergence, convergence, not_converged
 from husai.statistics.estimate import estimate
 from husai.statistics.intervals import pair_mean
 
@@ -54,7 +54,7 @@ def test_each_check_alone_is_enough_to_fail(failing: str, changes: dict[str, Any
     got = checked(**changes)
     assert [c.name for c in got.checks if not c.holds] == [failing]
     assert not got.converged
-    assert got.words().startswith("undertrained")
+    assert got.words().startswith("of unknown convergence" if got.too_few else "undertrained")
 
 
 def test_the_bound_decides_not_the_point() -> None:
@@ -69,3 +69,12 @@ def test_t_is_twice_t_half() -> None:
         checked(steps_full=2600)
     with pytest.raises(UserError, match="margin"):
         checked(margin=0.0)
+
+
+def test_below_five_seeds_nothing_is_called_undertrained() -> None:
+    few, early = checked(change=pair_mean(np.zeros((4, 4)))), checked(ev_half=0.5)
+    assert few.too_few == "too few seeds (4 < 5)" and not few.converged and not checked().too_few
+    assert not_converged({"target": checked()}) == ""
+    assert not_converged({"target": few, "gaussian": early, "twin": checked()}) == (
+        "undertrained on gaussian; of unknown convergence on target: too few seeds (4 < 5)"
+    )

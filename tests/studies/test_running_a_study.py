@@ -57,8 +57,9 @@ def test_each_arm_is_trained_until_it_has_converged_on_every_source(tmp_path, st
             for steps in (budget // 2, budget)
         }
         slow = {arm: steps < enough[arm] for arm, steps in made.budgets.items()}
-        trained = {("target", arm): SimpleNamespace(converged=not slow[arm]) for arm in slow}
-        return SimpleNamespace(trained=trained | {("gaussian", arm): SimpleNamespace(converged=True) for arm in slow})
+        trained = {("target", arm): SimpleNamespace(converged=not slow[arm], too_few="") for arm in slow}
+        settled = SimpleNamespace(converged=True, too_few="")
+        return SimpleNamespace(trained=trained | {("gaussian", arm): settled for arm in slow})
 
     monkeypatch.setattr("husai.studies.runner.conclude", conclude)
     monkeypatch.setattr(computing.Computing, "nodes", lambda self, nodes: None)
@@ -66,8 +67,8 @@ def test_each_arm_is_trained_until_it_has_converged_on_every_source(tmp_path, st
     assert seen == tried and tuple(made.budgets.values()) == tried[-1]
 
 
-def test_from_the_first_budget_to_the_report(tmp_path, study):
-    heard = Heard()
+def test_from_the_first_budget_to_the_report(tmp_path, tiny_study):
+    study, heard = tiny_study(seeds=5), Heard()
     with events.listening(heard):
         folder, record = Run(study, tmp_path).start()
     for arm in ("k1", "k3"):
@@ -82,7 +83,7 @@ def test_from_the_first_budget_to_the_report(tmp_path, study):
     by_id = Results(tmp_path).by_id()
     assert set(record.parents.values()) <= set(by_id)
     seeds = [f for f in by_id.values() if f.parent == folder.parent and f != folder]
-    assert len(seeds) == 2 * 2 * 3  # arms, seeds, sources: the target and its twin are the planted rows and theirs here
+    assert len(seeds) == 2 * 5 * 3  # arms, seeds, sources: the target and its twin are the planted rows and theirs here
     assert len(list(folder.parent.glob("*_seed*"))) == len(seeds), "one folder for an id"
     ledger = Ledger(folder.parent).events()
     assert ledger[0]["event"] == "started" and ledger[0]["config"] == study.plain()
@@ -96,6 +97,13 @@ def test_from_the_first_budget_to_the_report(tmp_path, study):
     assert (again, same.id) == (folder, record.id)
     assert heard.lines[-1] == f"already complete: {folder}"
     assert Ledger(folder.parent).events() == ledger
+
+
+def test_two_seeds_are_no_reason_to_train_longer(tmp_path, study):
+    """No budget could show that they have converged."""
+    record = Run(study, tmp_path).start()[1]
+    assert [budget["steps"] for budget in record.facts["budgets"]] == [20, 20]
+    assert "was not checked for convergence" in record.facts["verdict"]["words"]
 
 
 def test_another_setting_leaves_the_first_study_as_it_was(tmp_path, study):

@@ -19,8 +19,10 @@ WHITE_KURTOSIS = 0.1
 WHITE_FLATNESS = 0.95
 
 
-def check_rows(manifest: Manifest, d_sae: int) -> list[str]:
+def check_rows(manifest: Manifest, d_sae: int, trained_on: int | None = None) -> list[str]:
     """Everything that must be said about training an SAE of `d_sae` latents on these rows.
+
+    `trained_on`: how many different rows there can be in training, where some are held out.
 
     Returns:
         Warnings, one sentence each.
@@ -29,7 +31,7 @@ def check_rows(manifest: Manifest, d_sae: int) -> list[str]:
         Refused: fewer different rows than latents.
     """
     return [
-        *_row_warnings(manifest, d_sae),
+        *_row_warnings(manifest, d_sae, trained_on),
         *_token_warnings(manifest),
         *_variance_warnings(manifest),
         *_noise_warnings(manifest),
@@ -84,16 +86,19 @@ def describe_rows(manifest: Manifest) -> str:
     return f"{what} ({mark}{manifest.n_rows} rows, {manifest.rows.near_unique} different, d_in {manifest.d_in})"
 
 
-def _row_warnings(manifest: Manifest, d_sae: int) -> list[str]:
+def _row_warnings(manifest: Manifest, d_sae: int, trained_on: int | None) -> list[str]:
     found: list[str] = []
     different, n = manifest.rows.near_unique, manifest.n_rows
-    if different < d_sae:
+    learned = different if trained_on is None else min(different, trained_on)
+    if learned < d_sae:
+        to_train = f" to train on ({different} in all {n})" if learned < different else f" (of {n})"
         raise Refused(
-            f"{different} different rows (of {n}) are fewer than the {d_sae} latents they should determine: capture "
-            f"more data, or choose d_sae below {max(1, different // ROWS_PER_LATENT)}"
+            f"{learned} different rows{to_train} are fewer than the {d_sae} latents they should determine: capture "
+            f"more data, or choose d_sae = {learned} at most ({max(1, learned // ROWS_PER_LATENT)} for "
+            f"{ROWS_PER_LATENT} rows a latent)"
         )
-    if different < ROWS_PER_LATENT * d_sae:
-        found.append(f"only {different / d_sae:.1f} different rows per latent ({different} rows, {d_sae} latents)")
+    if learned < ROWS_PER_LATENT * d_sae:
+        found.append(f"only {learned / d_sae:.1f} different rows per latent ({learned} rows, {d_sae} latents)")
     if different <= FEW_DIFFERENT * n:
         found.append(f"{manifest.rows.duplicate_share:.1%} of the {n} rows are repeats; {different} are different")
     return found

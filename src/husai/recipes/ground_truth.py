@@ -15,6 +15,10 @@ from husai.training.config import TrainingConfig
 
 NO_MODEL = Controls(random_models=0)
 POSITIVE = "k4-over-k32"
+FIRST = (
+    "The positive control is the setting `positive`. It was `control` first, with as many latents as features, which "
+    "stayed undecided; that claim is still asked here."
+)
 
 
 def topk(name: str, d_sae: int, k: int) -> SurveyArm:
@@ -86,6 +90,9 @@ def study(scale: Scale = "full") -> Survey:
         name="ground_truth",
         question="Where the dictionary is known: are features that come back true, and how many of the true ones do?",
         settings=(song(scale), control(scale), positive(scale), structured(scale)),
-        claims=(DifferenceClaim(name=POSITIVE, setting="positive", a="k4", b="k32", factors=("k",)),),
-        remarks=remarks(scale),
+        claims=(
+            DifferenceClaim(name=POSITIVE, setting="positive", a="k4", b="k32", factors=("k",)),
+            DifferenceClaim(name=f"{POSITIVE}-at-full-width", setting="control", a="k4", b="k32", factors=("k",)),
+        ),
+        remarks=(FIRST, *remarks(scale)),
     )

@@ -11,10 +11,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from husai.errors import UserError
-from husai.statistics.estimate import Estimate, at_level, show
+from husai.statistics.estimate import MIN_UNITS, Estimate, at_level, show, too_few
 
 EV_TOLERANCE = 0.01
 UNDERTRAINED = "undertrained"
+UNCHECKED = "of unknown convergence"
 
 
 @dataclass(frozen=True)
@@ -30,13 +31,14 @@ class Check:
 
 @dataclass(frozen=True)
 class Convergence:
-    """The three checks; `converged` only if all of them hold."""
+    """The three checks; `converged` only if all of them hold. `too_few` says that no number of steps could show it."""
 
     steps_half: int
     steps_full: int
     verdict: Check
     statistic: Check
     explained_variance: Check
+    too_few: str = ""
 
     @property
     def converged(self) -> bool:
@@ -50,7 +52,7 @@ class Convergence:
 
     def words(self) -> str:
         """One sentence with the numbers of every check."""
-        head = "converged" if self.converged else UNDERTRAINED
+        head = "converged" if self.converged else UNCHECKED if self.too_few else UNDERTRAINED
         steps = f"{self.steps_half} against {self.steps_full} steps"
         return f"{head} ({steps}): " + "; ".join(c.words for c in self.checks) + "."
 
@@ -90,6 +92,7 @@ def convergence(
         _verdict(verdict_half, verdict_full),
         _statistic(change, margin / 2),
         _ev(ev_half, ev_full),
+        too_few(change.n, change.n_unit) if change.n < MIN_UNITS else "",
     )
 
 
@@ -126,6 +129,14 @@ def undertrained(converged: Mapping[str, bool]) -> str:
     """`undertrained on` every source where an arm has not converged; empty where it has on all."""
     early = [name for name, ok in converged.items() if not ok]
     return f"{UNDERTRAINED} on {', '.join(early)}" if early else ""
+
+
+def not_converged(checks: Mapping[str, Convergence]) -> str:
+    """Where an arm is undertrained, or cannot be seen to be or not; empty where it has converged on every source."""
+    few = {name: check.too_few for name, check in checks.items() if check.too_few}
+    known = {name: check.converged for name, check in checks.items() if name not in few}
+    each = [f"{UNCHECKED} on {name}: {why}" for name, why in few.items()]
+    return "; ".join(text for text in (undertrained(known), *each) if text)
 
 
 def converged_on(checks: Mapping[str, Convergence]) -> dict[str, bool]:

@@ -225,5 +225,5 @@ def _mean_ev(m: Measured, source: str, arm: str, half: bool) -> float:
 def judge(m: Measured) -> tuple[Decision, dict[tuple[str, str], Convergence]]:
     """Convergence first, then the verdict."""
     trained = check_convergence(m)
-    converged = {f"{source} {arm}": c.converged for (source, arm), c in trained.items()}
+    converged = {f"{source} {arm}": None if c.too_few else c.converged for (source, arm), c in trained.items()}
     return decide(evidence(m, converged)), trained

@@ -60,7 +60,7 @@ class Run(Undertaking[Study]):
             made = plan(study, budgets)
             done.nodes(made.needed)
             conclusion = conclude(made, done.folders, done.records)
-            slow = [key for key, found in conclusion.trained.items() if not found.converged]
+            slow = [key for key, found in conclusion.trained.items() if not found.converged and not found.too_few]
             more = {arm: 2 * budgets[arm] for _, arm in slow if 2 * budgets[arm] <= study.max_steps}
             if not more:
                 return made, conclusion

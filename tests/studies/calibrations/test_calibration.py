@@ -117,5 +117,7 @@ def test_on_a_users_own_folder_or_file(tmp_path, in_process) -> None:
     assert CalibrationRun(same, tmp_path).id == CalibrationRun(declared, tmp_path).id, "a place is no part of an id"
     with pytest.raises(UserError, match="--k four: write whole numbers"):
         calibration_on(folder, None, None, "four", 0.3, [])
+    with pytest.raises(UserError, match="--k 4,8,4: 4 is there twice"):
+        calibration_on(folder, None, None, "4,8,4", 0.3, [])
     with pytest.raises(UserError, match="does not exist"):
         calibration_on(tmp_path / "nothing", None, None, "4,8", 0.3, [])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,7 +15,7 @@ from husai.statistics.tests import t_p_value
 from husai.studies.claims.claim import DifferenceClaim, PeakClaim, differing, near_and_far, no_peak
 from husai.studies.claims.evidence import Weighed
 from husai.studies.claims.judged import Element
-from husai.studies.claims.words import claim_facts, claim_measurements, title, words
+from husai.studies.claims.words import claim_facts, claim_measurements, settling, title, words
 from husai.studies.surveys.survey import SurveyArm
 from husai.training.coupling.config import AlignmentConfig, JointConfig
 
@@ -134,6 +136,40 @@ def test_what_is_undecided_says_how_many_seeds_would_settle_it() -> None:
     assert f"{needed['n']} seeds would settle it" in words(found)
     assert "that of pairs as 1 / (n (n - 2))" in needed["how"], "the twin has the target's seeds: both parts are known"
     assert claim_facts(judged(Hand(FLAT)))["elements"][0]["would_settle"] == {}
+
+
+def test_of_two_open_controls_the_one_that_needs_more_seeds_settles_it() -> None:
+    """A claim needs every control: the number for the nearest one alone would promise too much."""
+    found = judged(Hand(FLAT | {("k2", "target"): 0.47}, spread=0.02))
+    (element,) = found.elements
+    said, D = element.calls["gaussian"]
+    wide = replace(D, value=D.value + 0.005, se=3 * (D.se or 0), low=D.value - 0.2, high=D.value + 0.2)
+    both = replace(found, elements=(replace(element, calls=element.calls | {"random_model": (said, wide)}),))
+    needed = {control: n for control, n in settling(both.elements[0], both).items()}
+    assert needed["random_model"].n > needed["gaussian"].n > 5
+    assert f"beyond random_model: {needed['random_model'].n} seeds would settle it" in words(both)
+    near = replace(wide, value=0.0)
+    no = replace(both, elements=(replace(element, calls=element.calls | {"random_model": (said, near)}),))
+    (least,) = [n for n in settling(no.elements[0], no).values() if n.outcome == "not beyond"]
+    assert f"beyond random_model: {least.n} seeds would settle it" in words(no), "one that falls below is enough"
+
+
+def test_different_numbers_of_steps_are_said_of_every_decision() -> None:
+    for target, state in ((0.7, "supported"), (0.4, "not supported"), (0.45, "undecided")):
+        hand = Hand(FLAT | {("k2", "target"): target}, budgets={"k2": 400})
+        found = judged(hand)
+        assert found.state == state
+        assert "trained for different numbers of steps (k8 200, k2 400)" in words(found)
+        assert "different numbers of steps" not in words(judged(replace(hand, budgets={})))
+
+
+def test_architectures_are_never_credited_as_one_factor() -> None:
+    arms = (SurveyArm(name="a", sae=JumpReluConfig(d_sae=64)), SurveyArm(name="b", sae=TopKConfig(d_sae=64, k=8)))
+    claim = DifferenceClaim(name="c", setting="here", a="a", b="b", factors=("kind",))
+    means = {(arm, source): 0.4 for arm in ("a", "b") for source in ("target", "gaussian")} | {("a", "target"): 0.7}
+    (found,) = Hand(means).judge(survey((claim,), arms))
+    assert found.state == "supported" and not found.alone
+    assert "the architectures differ as a whole" in words(found) and "due to" not in words(found)
 
 
 def test_half_the_steps_must_give_the_same_verdict() -> None:

@@ -87,6 +87,17 @@ def test_over_many_claims_a_lucky_one_overturns_nothing() -> None:
     assert rule("overturned", lucky, *[claim(OPEN, NO) for _ in range(29)]) == OPEN
 
 
+def test_the_least_of_many_elements_overturns_no_more_than_the_claims_own_rule_denies() -> None:
+    """A peak over eight arms: one control's difference lies below the margin at 95 %, as the least of eight would."""
+    peak = claim(NO, YES)
+    peak["elements"] = [{"raw": estimated(0.3), "over": {"gaussian": estimated(0.3)}} for _ in range(8)]
+    peak["elements"][3]["over"]["gaussian"] = estimated(0.019)
+    assert rule("overturned", peak) == OPEN
+    peak["elements"][3]["over"]["gaussian"] = estimated(-0.05)
+    assert rule("overturned", peak) == YES
+    assert rule("overturned", peak | {"beyond_controls": OPEN}) == OPEN, "the claim itself is not denied"
+
+
 def test_the_words_name_what_decided() -> None:
     hypothesis = Hypothesis(name="H1", title="t", text="x", rule="any", claims=("s/c",), not_run=("causal checks",))
     facts = hypothesis_facts(hypothesis, [claim(YES), claim(NO) | {"claim": "other"}])
@@ -135,6 +146,13 @@ def test_on_the_front_is_who_no_other_beats_in_both() -> None:
     assert found["c"]["surely_behind"] == [], "among 34 arms the same differences say less"
     early = standings_of([front_arm("a", 0.9, 0.9, takes_part=False), front_arm("b", 0.1, 0.1)])
     assert not early["s", "x", "a"]["on_front"] and early["s", "x", "b"]["on_front"]
+
+
+def test_arms_of_one_name_are_told_apart() -> None:
+    arms = [front_arm("a", 0.9, 0.9), front_arm("b", 0.1, 0.1)]
+    again = FrontArm(("other", "y", "a"), "one source", {"arm": "a", "takes_part": True}, arms[0].measurements)
+    assert standings_of(arms)["s", "x", "b"]["surely_behind"] == ["a"]
+    assert standings_of([*arms, again])["s", "x", "b"]["surely_behind"] == ["other/y/a", "s/x/a"]
 
 
 def test_a_measurement_of_a_record_is_an_estimate_with_its_own_bounds() -> None:

@@ -48,6 +48,20 @@ def test_fewer_than_two_are_not(n: int) -> None:
     assert said.startswith(f"{n} of {n + 2} arms matched and converged (1 unmatched, 1 undertrained)")
 
 
+def test_several_beyond_every_control_are_said_to_be_uncorrected() -> None:
+    assert "beyond every control (each by itself, not corrected for their number): x, y" in words(
+        arm("x", place=1), arm("y", place=2)
+    )
+
+
+def test_too_few_seeds_are_not_called_undertrained() -> None:
+    few = "of unknown convergence on target: too few seeds (3 < 5)"
+    assert words(arm("x", few)).startswith("0 of 1 arm matched and converged (1 of unknown convergence)")
+    assert answer(comparisons([SETTINGS[1]], [arm("x", few, setting="b")]), (), [arm("x", few, early=few)]) == (
+        "nothing is compared: of unknown convergence: a x"
+    )
+
+
 def test_what_is_not_compared_says_why() -> None:
     assert words(arm("x", "unmatched: no L0 was requested", l0=None)) == (
         "1 arm shown and not compared: no L0 was requested, so they are unmatched"
@@ -55,7 +69,7 @@ def test_what_is_not_compared_says_why() -> None:
     found = comparisons(SETTINGS, [arm("x", "another table", setting="b"), arm("y", "another table", setting="b")])
     assert found[0]["words"] == "2 arms shown and not compared: nothing is ranked here"
     assert not found[0]["ranked"]
-    done, early = {"converged": {"target": True, "gaussian": True}}, {"converged": {"target": True, "gaussian": False}}
+    done, early = {"early": ""}, {"early": EARLY}
     arms = [arm("x", **done), arm("y", says="not beyond", **done), arm("z", **early), arm("w", **done)]
     assert answer(found, (), arms) == (
         "nothing is compared: beyond every control: a x, a w; not beyond some control: a y; undertrained: a z"

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 
 from husai.activations.source import PlantedSource
 from husai.errors import UserError
+from husai.events import Silent, listening
 from husai.recipes import RECIPES, recipe
 from husai.saes.config import ArchetypalConfig, BatchTopKConfig, LinearConfig, ReluL1Config, TopKConfig
 from husai.studies.calibrations.calibration import Calibration
+from husai.studies.claims.claim import DifferenceClaim
 from husai.studies.presenting.survey import survey_answer
 from husai.studies.study import Controls
 from husai.studies.surveys.plan import CALIBRATION_SEEDS, first_budgets, survey_plan
@@ -30,6 +33,19 @@ def tiny(*arms: SurveyArm, **more: object) -> Survey:
         max_steps=60, controls=Controls(random_models=0),
     )  # fmt: skip
     return Survey(name="tiny", question="which?", settings=(setting.model_copy(update=more),))
+
+
+def test_too_few_seeds_are_no_reason_to_train_longer(tmp_path: Path) -> None:
+    """Three seeds have no interval at any budget: nothing is doubled, and nothing is called undertrained."""
+    arms = (SurveyArm(name="k2", sae=TopKConfig(d_sae=12, k=2)), SurveyArm(name="k6", sae=TopKConfig(d_sae=12, k=6)))
+    declared = tiny(*arms, seeds=3, ranked=False, training=TrainingConfig(steps=20, batch=64, lr=1e-2), max_steps=160)
+    claim = DifferenceClaim(name="c", setting="planted", a="k2", b="k6", factors=("k",))
+    with listening(Silent()):
+        record = SurveyRun(declared.model_copy(update={"claims": (claim,)}), tmp_path, 1).start()[1]
+    assert [arm["steps"] for arm in record.facts["arms"]] == [20, 20]
+    (found,) = record.facts["claims"]
+    assert found["words"].startswith("no verdict: k2 is of unknown convergence on target: too few seeds (3 < 5)")
+    assert "undertrained" not in str(record.facts["claims"]) + record.facts["answer"]
 
 
 TOPK = SurveyArm(name="topk", sae=TopKConfig(d_sae=12), l0=2)

@@ -37,4 +37,6 @@ def _numbers(text: str) -> list[int]:
         found = [int(part) for part in text.split(",")]
     except ValueError:
         raise UserError(f"--k {text}: write whole numbers with commas between, e.g. 4,8,16,32") from None
-    return sorted(set(found))
+    if twice := [k for k in found if found.count(k) > 1]:
+        raise UserError(f"--k {text}: {twice[0]} is there twice: name each k once")
+    return sorted(found)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from husai.statistics.convergence import Convergence, converged_on, undertrained
+from husai.statistics.convergence import Convergence, not_converged
 from husai.statistics.decision import Sanity
 from husai.statistics.preconditions import Reason, check
 from husai.studies.claims.claim import AnyClaim, DifferenceClaim
@@ -44,9 +44,14 @@ def reasons(
 
 
 def _early(trained: Mapping[str, Mapping[str, Convergence]]) -> list[Reason]:
-    """Arms that have not converged, and where."""
-    found = {name: undertrained(converged_on(groups)) for name, groups in trained.items()}
-    return [Reason("undertrained", f"{name} is {words}") for name, words in found.items() if words]
+    """Arms that have not converged, or of which that cannot be seen, and where."""
+    found = {name: not_converged(groups) for name, groups in trained.items()}
+    few = {name for name, groups in trained.items() if any(c.too_few for c in groups.values())}
+    return [
+        Reason("too few units" if name in few else "undertrained", f"{name} is {words}")
+        for name, words in found.items()
+        if words
+    ]
 
 
 def _unmatched(arms: Mapping[str, ArmEvidence]) -> list[Reason]:

@@ -6,6 +6,7 @@ together, and nothing more.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -90,6 +91,7 @@ def words(judged: Judged) -> str:
         *_quality(judged),
         *_peak(judged),
         _credit(judged),
+        _steps(judged),
         _scope(judged),
     ]
     parts += judged.marks
@@ -109,10 +111,24 @@ def _stability(judged: Judged) -> str:
     if against:
         hint = NOT_LEARNED if control == RANDOM_MODEL else ""
         return f"{a} not more stable than {b} beyond {control}, D = {D.words()}{hint}"
-    more = settling(element, judged).get(control)
-    return f"{a} against {b} beyond {control}, D = {D.words()}, neither above nor below the margin" + (
-        f"; {more.words()}" if more is not None else ""
-    )
+    more = "" if not open_ else f"; {_settled_by(judged)}"
+    return f"{a} against {b} beyond {control}, D = {D.words()}, neither above nor below the margin{more}"
+
+
+def _settled_by(judged: Judged) -> str:
+    """How many units would settle the claim: one difference that falls below the margin does, else all of them must be
+    above it."""
+    found = [(e, c, needed) for e in judged.deciding for c, needed in settling(e, judged).items()]
+    open_ = sum(said == "undecided" for e in judged.deciding for said, _ in e.calls.values())
+    against = [each for each in found if each[2].n is not None and each[2].outcome == "not beyond"]
+    if against:
+        element, control, needed = min(against, key=lambda each: each[2].n or 0)
+    elif len(found) < open_:
+        return "how many units would settle it is not known: of some difference the spread is missing"
+    else:
+        element, control, needed = max(found, key=lambda each: math.inf if each[2].n is None else each[2].n)
+    where = f"against {element.b} beyond {control}: " if open_ > 1 else ""
+    return f"{where}{needed.words()}"
 
 
 def _quality(judged: Judged) -> list[str]:
@@ -152,8 +168,19 @@ def _credit(judged: Judged) -> str:
         return ""
     if judged.alone:
         return f"due to {judged.claim.factors[0]}, which alone differed"
+    if judged.claim.factors == ("kind",):
+        return "the architectures differ as a whole, so nothing of them is singled out"
     together = [*judged.claim.factors, *(["the number of steps"] if len(set(judged.budgets.values())) > 1 else [])]
     return f"{_and(together)} differed together, so none of them is singled out"
+
+
+def _steps(judged: Judged) -> str:
+    """Who was trained for how long, where that differs."""
+    by_steps: dict[int, list[str]] = {}
+    for name, steps in judged.budgets.items():
+        by_steps.setdefault(steps, []).append(name)
+    each = ", ".join(f"{_and(names)} {steps}" for steps, names in sorted(by_steps.items()))
+    return f"trained for different numbers of steps ({each})" if len(by_steps) > 1 else ""
 
 
 def _scope(judged: Judged) -> str:

@@ -44,6 +44,13 @@ class Rows:
     held_out_index: np.ndarray
     groups_N: np.ndarray | None
 
+    @property
+    def different(self) -> int:
+        """At most so many different rows are trained on; copies that are grouped stay on one side."""
+        different, n = self.cache.manifest.rows.near_unique, len(self.cache)
+        share = len(self.train_index) / n
+        return min(different, len(self.train_index)) if self.groups_N is None else round(share * different)
+
     def feed(self, training: TrainingConfig, seeds: tuple[int, ...], root: int, parts: int) -> Feed:
         """Scaled batches [S, B, D] as a pure function of the step; `parts` disjoint parts where data are not shared."""
         return Feed(self.cache, self._batches(training, seeds, root, parts), self.scaling)

@@ -41,7 +41,7 @@ def run(work: Work) -> Outcome:
     config, training = SAE.validate_python(work.fields["sae"]), TrainingConfig.parse(work.fields["training"])
     root, seeds, spent = work.fields["root_seed"], tuple(work.fields["seeds"]), Spent()
     rows = open_rows(work.folders["activations"], training, root)
-    warnings = check_sizes(config, rows.cache.d_in) + check_rows(rows.cache.manifest, config.d_sae)
+    warnings = check_sizes(config, rows.cache.d_in) + check_rows(rows.cache.manifest, config.d_sae, rows.different)
     for text in warnings:
         warn(text)
     found, order = _follow(work, config, training, rows, spent)

@@ -45,7 +45,7 @@ def run(work: Work) -> Outcome:
     config, training = config_of(work), TrainingConfig.parse(work.fields["training"])
     root, seeds = work.fields["root_seed"], tuple(work.fields["seeds"])
     rows = open_rows(work.folders["activations"], training, root)
-    warnings = check_sizes(config, rows.cache.d_in) + check_rows(rows.cache.manifest, config.d_sae)
+    warnings = check_sizes(config, rows.cache.d_in) + check_rows(rows.cache.manifest, config.d_sae, rows.different)
     identity = trajectory_id(work)
     job, order = job_on(work, config, training, rows, seeds, identity, work.title)
     warnings += [job.coupling.says()] if job.coupling else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,7 +41,7 @@ def arms_of(study: Finished, known: dict[str, str]) -> list[FrontArm]:
     for arm in record.facts["arms"]:
         setting, name = arm["setting"], arm["arm"]
         rows = record.parents[f"activation {setting} {TARGET}"]
-        why_not = "; ".join([*filter(None, [undertrained(arm["converged"])]), *arm.get("flaws", [])])
+        why_not = "; ".join([*filter(None, [arm.get("early", undertrained(arm["converged"]))]), *arm.get("flaws", [])])
         facts = {
             "study": study.name, "setting": setting, "arm": name, "kind": arm["kind"],
             "source": known.setdefault(rows, titles[setting]), "steps": arm["steps"], "says": arm["says"],
@@ -73,9 +74,16 @@ def standings_of(arms: list[FrontArm]) -> dict[tuple[str, str, str], dict[str, A
     for source in dict.fromkeys(arm.source for arm in arms):
         points = {name: p for name, arm in named.items() if arm.source == source and (p := _point(arm)) is not None}
         for name, where in standings(points).items():
-            sure = sorted({named[other].facts["arm"] for other in where.surely_behind})
+            sure = sorted(_called(named[other], named.values()) for other in where.surely_behind)
             found[named[name].key] = {"on_front": where.on_front, "surely_behind": sure}
     return found
+
+
+def _called(arm: FrontArm, among: Iterable[FrontArm]) -> str:
+    """Its name; with study and setting where other arms of its source have the same name."""
+    name = arm.facts["arm"]
+    alike = sum(other.facts["arm"] == name for other in among if other.source == arm.source)
+    return name if alike == 1 else "/".join(arm.key)
 
 
 def _point(arm: FrontArm) -> Point | None:

@@ -71,9 +71,10 @@ def _raw(claim: dict[str, Any], looked_at: int) -> str:
 
 
 def _taken_back(claim: dict[str, Any], looked_at: int) -> bool:
-    """Whether some control surely has it too."""
+    """Whether some control surely has it too, corrected over the differences that the claim asks for as well."""
     over = [D for element in claim["elements"] for D in element["over"].values()]
-    return any(_called(D, claim, looked_at) == "not beyond" for D in over)
+    of = looked_at * len(claim["elements"])
+    return claim["beyond_controls"] == "not supported" and any(_called(D, claim, of) == "not beyond" for D in over)
 
 
 def _called(plain: dict[str, Any], claim: dict[str, Any], looked_at: int) -> str:

@@ -49,6 +49,13 @@ class Figure:
             return math.nan
         return self.number.value if isinstance(self.number, Estimate) else self.number
 
+    def words(self) -> str:
+        """The number, with its interval where it has one."""
+        if self.number is None or math.isnan(self.value):
+            return "missing"
+        bounded = isinstance(self.number, Estimate) and self.number.bounded
+        return self.number.words() if isinstance(self.number, Estimate) and bounded else show(self.value)
+
     def measurement(self, claim: str, column: Column) -> Measurement:
         """For the record."""
         scope = {"claim": claim, "what": self.what}
@@ -246,4 +253,4 @@ def words(claim: Claim, found: Reading) -> str:
 
 
 def _shown(figures: tuple[Figure, ...]) -> str:
-    return ", ".join(f"{f.what} {'missing' if math.isnan(f.value) else show(f.value)}" for f in figures)
+    return ", ".join(f"{f.what} {f.words()}" for f in figures)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from husai.statistics.convergence import Convergence, converged_on, undertrained
+from husai.statistics.convergence import Convergence, converged_on, not_converged
 from husai.statistics.decision import call
 from husai.statistics.estimate import Estimate, at_level
 from husai.statistics.intervals import unit_mean
@@ -68,7 +68,7 @@ class _Judged:
             if not matched:
                 got = self.evidence.mean("l0", group)
                 found.append(f"unmatched: L0 on {group} is {got:.4g} where {arm.l0:g} was requested")
-        early = undertrained(converged_on(self.trained))
+        early = not_converged(self.trained)
         return [*found, *([early] if early else []), *self.evidence.flaws]
 
 
@@ -285,5 +285,6 @@ def _arm_facts(
         "flaws": e.flaws,
         "convergence": {group: c.words() for group, c in found.trained.items()},
         "converged": converged_on(found.trained),
+        "early": not_converged(found.trained),
         "rank": rank,
     }

@@ -78,7 +78,9 @@ def converge(survey: Survey, done: Computing) -> tuple[SurveyPlan, SurveyConclus
 def _more(survey: Survey, budgets: Budgets, conclusion: SurveyConclusion) -> Budgets:
     """Arms whose budgets are to be doubled; where a setting wants the same steps for all, all of its trained arms."""
     settings = {setting.name: setting for setting in survey.settings}
-    slow = {key for key, groups in conclusion.trained.items() if not all(c.converged for c in groups.values())}
+    slow = {
+        key for key, on in conclusion.trained.items() if any(not c.converged and not c.too_few for c in on.values())
+    }
     slow |= {
         key
         for key, steps in budgets.items()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from husai.statistics.convergence import UNDERTRAINED
+from husai.statistics.convergence import UNCHECKED, UNDERTRAINED
 from husai.store.record import Measurement
 from husai.studies.surveys.evidence import COLLAPSED, OPPOSITE
 
@@ -83,7 +83,8 @@ def _found(arms: list[ArmFacts], part: list[ArmFacts]) -> str:
     said = [f"{len(part)} of {_count(arms)} matched and converged{_left_out(arms)}"]
     if part:
         beyond = [arm["arm"] for arm in part if arm["says"] == "beyond"]
-        said.append(f"beyond every control: {_names(beyond)}")
+        each = " (each by itself, not corrected for their number)" if len(beyond) > 1 else ""
+        said.append(f"beyond every control{each}: {_names(beyond)}")
     return "; ".join([*said, *_ranking(part)])
 
 
@@ -91,7 +92,7 @@ def _left_out(arms: list[ArmFacts]) -> str:
     """How many take no part, by reason; an arm may have both."""
     counts = {
         word: sum(any(reason.startswith(word) for reason in arm["reasons"]) for arm in arms)
-        for word in ("unmatched", UNDERTRAINED, COLLAPSED, OPPOSITE)
+        for word in ("unmatched", UNDERTRAINED, UNCHECKED, COLLAPSED, OPPOSITE)
     }
     held = ", ".join(f"{n} {word}" for word, n in counts.items() if n)
     return f" ({held})" if held else ""
@@ -129,9 +130,9 @@ def _each(arms: Sequence[ArmFacts]) -> str:
     """What the rule says of each arm by itself, of those that have converged."""
     groups: dict[str, list[str]] = {}
     for arm in arms:
-        early = not all(arm["converged"].values())
-        groups.setdefault(UNDERTRAINED if early else ALONE[arm["says"]], []).append(f"{arm['setting']} {arm['arm']}")
-    order = [*ALONE.values(), UNDERTRAINED]
+        early = next((word for word in (UNDERTRAINED, UNCHECKED) if word in arm["early"]), "")
+        groups.setdefault(early or ALONE[arm["says"]], []).append(f"{arm['setting']} {arm['arm']}")
+    order = [*ALONE.values(), UNDERTRAINED, UNCHECKED]
     return "; ".join(f"{name}: {_names(groups[name])}" for name in order if name in groups) or "there is no arm"
 
 
