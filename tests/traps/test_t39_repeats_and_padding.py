@@ -4,6 +4,9 @@ and never makes a row of padding."""
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -11,9 +14,18 @@ from torch import nn
 
 from husai.activations.capture import capture
 from husai.activations.guards import check_rows, row_facts
+from husai.activations.source import PlantedSource
 from husai.errors import Refused
 from husai.models.config import TransformerConfig
+from husai.saes.config import TopKConfig
+from husai.store.index import Results
+from husai.studies.executors.worker import compute
+from husai.studies.node import work_of
+from husai.studies.nodes.rows import Rows
+from husai.studies.plan import activations_nodes, stack_node
+from husai.tasks.planted import PlantedConfig
 from husai.tasks.task import Task
+from husai.training.config import TrainingConfig
 
 PAD, D_VOCAB, LENGTH = 0, 211, 30
 CONFIG = TransformerConfig(d_model=24, n_heads=2, d_mlp=48, d_vocab=D_VOCAB, n_ctx=LENGTH, d_vocab_out=2)
@@ -85,3 +97,31 @@ def test_what_stands_in_the_padding_does_not_matter(tmp_path):
         for i, t in enumerate((task, other))
     )
     assert torch.allclose(torch.tensor(one.to_array()), torch.tensor(two.to_array()), atol=1e-5)
+
+
+def test_rows_that_are_held_out_determine_no_latent(tmp_path):
+    """34 different rows for 32 latents are enough; the 27 of them that are trained on are not."""
+    (data,) = activations_nodes(PlantedSource(planted=PlantedConfig(d_in=8, n_features=12, n_active=2, n_rows=34)), 0)
+    compute(work_of(data, Results(tmp_path)), tmp_path)
+    for share, refused in ((0.0, False), (0.2, True)):
+        training = TrainingConfig(steps=2, batch=8, held_out=share)
+        node = stack_node(TopKConfig(d_sae=32, k=2), training, 2, (0, 1), 0, data, "t39")
+        with pytest.raises(Refused, match="27 different rows to train on") if refused else nullcontext():
+            compute(work_of(node, Results(tmp_path)), tmp_path)
+
+
+class Copies:
+    """A cache of 40 different rows, each ten times."""
+
+    manifest = SimpleNamespace(rows=SimpleNamespace(near_unique=40))
+
+    def __len__(self):
+        return 400
+
+
+def test_copies_that_are_grouped_stay_on_one_side_and_count_once():
+    def rows(trained, groups):
+        return Rows(Copies(), None, np.arange(trained), np.arange(0), groups).different
+
+    assert rows(320, np.repeat(np.arange(40), 10)) == 32, "four fifths of the groups"
+    assert rows(320, None) == 40 and rows(30, None) == 30
